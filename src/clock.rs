@@ -1,0 +1,95 @@
+//! Time, injected.
+//!
+//! Owns: what "now" means. Instants are nanoseconds since the Unix epoch in UTC, in one `u64`
+//! (good until the year 2554). Refuses to do: time zones and formatting; those belong to the
+//! domain that shows a date to a person.
+//!
+//! The wall clock is used, not a monotonic one, because every worker, the CLI and a file-backed
+//! segment that outlives a reload must agree on it. Wall clocks step; each policy that keeps an
+//! instant says what it does when time goes backwards.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Nanoseconds in a second.
+pub const NANOS_PER_SEC: u64 = 1_000_000_000;
+
+/// An instant: nanoseconds since the Unix epoch, UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The instant `nanos` nanoseconds after the epoch.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// The instant `secs` seconds after the epoch (saturating at the end of time).
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(NANOS_PER_SEC))
+    }
+
+    /// Nanoseconds since the epoch.
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn secs(self) -> u64 {
+        self.0 / NANOS_PER_SEC
+    }
+
+    /// This instant moved forward by `by`, saturating.
+    pub const fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by.as_nanos() as u64))
+    }
+
+    /// How long after `earlier` this instant is; zero when it is not after it.
+    pub const fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Where a domain gets the time from.
+pub trait Clock: Send + Sync {
+    /// The current instant.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's wall clock (about 25 ns a read through the vDSO).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        Timestamp(since_epoch.map_or(0, |elapsed| elapsed.as_nanos() as u64))
+    }
+}
+
+/// A clock that moves only when told to, for tests.
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// A clock that stands at `start`.
+    pub fn at(start: Timestamp) -> Self {
+        Self(AtomicU64::new(start.nanos()))
+    }
+
+    /// Moves the clock to `instant`, forwards or backwards.
+    pub fn set(&self, instant: Timestamp) {
+        self.0.store(instant.nanos(), Ordering::SeqCst);
+    }
+
+    /// Moves the clock forward by `by`.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_nanos() as u64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}

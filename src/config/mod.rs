@@ -1,0 +1,153 @@
+//! Typed settings and the one precedence by which they are found.
+//!
+//! Owns: explicit argument > WordPress constant > php.ini > default, and the refusal of unknown
+//! keys (a misspelt limit must not silently become the default). Refuses to do: any meaning; each
+//! domain declares its own struct with serde and says which constants and directives fill it.
+//!
+//! Values arrive from PHP, where `"60"` and `60` are the same setting, so the structs read numbers
+//! and booleans through [`lax`].
+
+pub mod lax;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Kind, Result};
+use crate::ports::Environment;
+
+/// Where a key's value is looked for when `$config` does not name it.
+#[derive(Clone, Copy, Debug)]
+pub struct Fallback {
+    /// The key in `$config`.
+    pub key: &'static str,
+    /// The WordPress constant that stands in for it.
+    pub constant: Option<&'static str>,
+    /// The php.ini directive that stands in for both.
+    pub ini: Option<&'static str>,
+}
+
+/// What a section of settings may contain and where the rest of it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// How error messages call the section: `$config`, `$config['redis']`, …
+    pub name: &'static str,
+    /// Every key that may appear.
+    pub keys: &'static [&'static str],
+    /// Constants and directives behind the keys.
+    pub fallbacks: &'static [Fallback],
+}
+
+impl Section {
+    /// Reads the section from `explicit` (an object, or null for "nothing given").
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for an unknown key (naming the nearest known one) or a value of
+    /// the wrong type or range; [`Kind::Config`] when the wrong value came from a constant or php.ini.
+    pub fn read<T: DeserializeOwned>(&self, explicit: Value, env: &dyn Environment) -> Result<T> {
+        let mut given = as_object(self.name, explicit)?;
+        self.refuse_unknown(&given)?;
+        let mut origins = Vec::new();
+        for fallback in self.fallbacks {
+            if given.contains_key(fallback.key) {
+                continue;
+            }
+            if let Some((origin, text)) = fallback.find(env) {
+                given.insert(fallback.key.to_owned(), Value::String(text));
+                origins.push((fallback.key, origin));
+            }
+        }
+        serde_json::from_value(Value::Object(given)).map_err(|error| self.blame(&error.to_string(), &origins))
+    }
+
+    fn refuse_unknown(&self, given: &Map<String, Value>) -> Result<()> {
+        match given.keys().find(|key| !self.keys.contains(&key.as_str())) {
+            Some(key) => Err(unknown_key(self.name, key, self.keys)),
+            None => Ok(()),
+        }
+    }
+
+    /// An explicit wrong value is the caller's mistake, one from a constant or php.ini the operator's.
+    fn blame(&self, message: &str, origins: &[(&str, String)]) -> Error {
+        match origins.iter().find(|(key, _)| message.contains(*key)) {
+            Some((_, origin)) => Error::new(Kind::Config, format!("{origin}: {message}")),
+            None => Error::invalid(self.name, message),
+        }
+    }
+}
+
+impl Fallback {
+    fn find(&self, env: &dyn Environment) -> Option<(String, String)> {
+        let constant = self.constant.and_then(|name| Some((format!("constant {name}"), env.constant(name)?)));
+        constant.or_else(|| self.ini.and_then(|name| Some((format!("php.ini {name}"), env.ini(name)?))))
+    }
+}
+
+/// The error for a key that `section` does not have.
+pub fn unknown_key(section: &str, key: &str, known: &[&str]) -> Error {
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(candidate, key), candidate))
+        .min()
+        .map_or(String::new(), |(_, candidate)| format!(", did you mean '{candidate}'?"));
+    Error::invalid(section, format!("unknown key '{key}'{nearest} (known: {})", known.join(", ")))
+}
+
+/// PHP's empty array cannot tell a list from a map, so `[]` and null read as an empty object.
+fn as_object(name: &str, value: Value) -> Result<Map<String, Value>> {
+    match value {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        Value::Array(list) if list.is_empty() => Ok(Map::new()),
+        other => Err(Error::invalid(
+            name,
+            format!("expected an array with string keys, got {}", lax::describe(&other)),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Sample {
+        #[serde(default, deserialize_with = "lax::u64")]
+        port: u64,
+    }
+
+    struct Env;
+    impl Environment for Env {
+        fn constant(&self, name: &str) -> Option<String> {
+            (name == "SAMPLE_PORT").then(|| "7000".to_owned())
+        }
+        fn ini(&self, name: &str) -> Option<String> {
+            (name == "slbp.port").then(|| "8000".to_owned())
+        }
+    }
+
+    const BOTH: Section = Section {
+        name: "$config",
+        keys: &["port"],
+        fallbacks: &[Fallback { key: "port", constant: Some("SAMPLE_PORT"), ini: Some("slbp.port") }],
+    };
+    const INI_ONLY: Section = Section {
+        fallbacks: &[Fallback { key: "port", constant: Some("NOT_DEFINED"), ini: Some("slbp.port") }],
+        ..BOTH
+    };
+
+    #[test]
+    fn explicit_beats_constant_beats_ini() {
+        assert_eq!(BOTH.read::<Sample>(json!({"port": "9"}), &Env).unwrap().port, 9);
+        assert_eq!(BOTH.read::<Sample>(json!([]), &Env).unwrap().port, 7000);
+        assert_eq!(INI_ONLY.read::<Sample>(Value::Null, &Env).unwrap().port, 8000);
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = BOTH.read::<Sample>(json!({"prot": 1}), &Env).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        assert_eq!(error.to_string(), "$config: unknown key 'prot', did you mean 'port'? (known: port)");
+    }
+}
