@@ -9,3 +9,6 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod ports;
+
+#[cfg(feature = "php")]
+mod binding;

@@ -1,0 +1,166 @@
+//! Parameter types that accept what PHP's weak mode accepts.
+//!
+//! WordPress passes `"60"` where an int is declared, and keys that are not UTF-8. The types of
+//! ext-php-rs refuse both. These declare the plain PHP type in Reflection (`int`, `string`,
+//! `array`), coerce as weak mode does, and throw PHP's own kind of `TypeError` otherwise.
+//! `null` and non-numeric strings are never taken for zero.
+
+use std::borrow::Cow;
+use std::ffi::CString;
+
+use ext_php_rs::convert::{FromZval, StubLiteral};
+use ext_php_rs::exception::PhpException;
+use ext_php_rs::ffi::{ext_php_rs_executor_globals, zend_argument_type_error};
+use ext_php_rs::flags::DataType;
+use ext_php_rs::types::Zval;
+use ext_php_rs::zend::ce;
+use serde_json::Value;
+
+use super::json;
+
+/// An `int` or `float` parameter that also takes numeric strings.
+#[derive(Clone, Copy, Debug)]
+pub struct Lax<T>(pub T);
+
+impl FromZval<'_> for Lax<i64> {
+    const TYPE: DataType = DataType::Long;
+
+    fn from_zval(zval: &Zval) -> Option<Self> {
+        whole(zval).map(Lax).or_else(|| type_error("int", zval))
+    }
+}
+
+impl FromZval<'_> for Lax<f64> {
+    const TYPE: DataType = DataType::Double;
+
+    fn from_zval(zval: &Zval) -> Option<Self> {
+        let number =
+            zval.double().or_else(|| zval.long().map(|n| n as f64)).or_else(|| flag(zval).map(|n| n as f64));
+        number.or_else(|| zval.str()?.trim().parse().ok()).map(Lax).or_else(|| type_error("float", zval))
+    }
+}
+
+impl<T: StubLiteral> StubLiteral for Lax<T> {
+    fn stub_literal(&self) -> String {
+        self.0.stub_literal()
+    }
+}
+
+/// A `string` parameter as bytes: keys and values need not be UTF-8.
+#[derive(Clone, Debug)]
+pub struct Bytes<'a>(pub Cow<'a, [u8]>);
+
+impl Bytes<'_> {
+    /// The bytes as text, with what is not UTF-8 replaced; for names and messages, not for keys.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+}
+
+impl<'a> FromZval<'a> for Bytes<'a> {
+    const TYPE: DataType = DataType::String;
+
+    fn from_zval(zval: &'a Zval) -> Option<Self> {
+        if let Some(text) = zval.zend_str() {
+            return Some(Bytes(Cow::Borrowed(text.as_bytes())));
+        }
+        let coerced = if zval.is_null() { None } else { zval.coerce_to_string() };
+        coerced.map(|text| Bytes(Cow::Owned(text.into_bytes()))).or_else(|| type_error("string", zval))
+    }
+}
+
+impl From<&'static str> for Bytes<'_> {
+    fn from(text: &'static str) -> Self {
+        Bytes(Cow::Borrowed(text.as_bytes()))
+    }
+}
+
+impl StubLiteral for Bytes<'_> {
+    fn stub_literal(&self) -> String {
+        format!("'{}'", self.text().replace('\\', "\\\\").replace('\'', "\\'"))
+    }
+}
+
+/// An `array` parameter read whole into a tree: `$config` and the like.
+#[derive(Clone, Debug)]
+pub struct Settings(pub Value);
+
+impl Settings {
+    /// The default `[]`.
+    pub fn empty() -> Self {
+        Self(Value::Null)
+    }
+}
+
+impl FromZval<'_> for Settings {
+    const TYPE: DataType = DataType::Array;
+
+    fn from_zval(zval: &Zval) -> Option<Self> {
+        if !zval.is_array() {
+            return type_error("array", zval);
+        }
+        match json::from_zval(zval) {
+            Ok(tree) => Some(Settings(tree)),
+            Err(error) => {
+                PhpException::from(error).throw();
+                None
+            }
+        }
+    }
+}
+
+impl StubLiteral for Settings {
+    fn stub_literal(&self) -> String {
+        "[]".to_owned()
+    }
+}
+
+/// An int as weak mode reads it: ints, booleans, floats and numeric strings without a fraction.
+fn whole(zval: &Zval) -> Option<i64> {
+    if let Some(number) = zval.long() {
+        return Some(number);
+    }
+    if let Some(text) = zval.str() {
+        let text = text.trim();
+        return text.parse().ok().or_else(|| without_fraction(text.parse().ok()?));
+    }
+    zval.double().and_then(without_fraction).or_else(|| flag(zval))
+}
+
+fn without_fraction(number: f64) -> Option<i64> {
+    // 2^63 is the first float that an int cannot hold.
+    let fits = number.is_finite() && number.fract() == 0.0 && number.abs() < 9_223_372_036_854_775_808.0;
+    fits.then_some(number as i64)
+}
+
+fn flag(zval: &Zval) -> Option<i64> {
+    zval.bool().map(i64::from)
+}
+
+/// Throws what PHP itself throws for a wrong type, naming the method, the position and the name of
+/// the argument; the generated code then finds the exception pending and returns.
+fn type_error<T>(expected: &str, given: &Zval) -> Option<T> {
+    let wanted = format!("must be of type {expected}, {} given", json::type_name(given));
+    match (argument_number(given), CString::new(wanted.as_str())) {
+        // SAFETY: a PHP call is running on this thread and has at least `number` arguments; the
+        // format takes exactly the one string that is passed. No lock.
+        (Some(number), Ok(text)) => unsafe {
+            zend_argument_type_error(number, c"%s".as_ptr(), text.as_ptr());
+        },
+        _ => PhpException::new(wanted, 0, ce::type_error()).throw(),
+    }
+    None
+}
+
+/// Which argument of the running call `given` is, counted from 1; `None` for a value inside one.
+fn argument_number(given: &Zval) -> Option<u32> {
+    // SAFETY: between RINIT and RSHUTDOWN, on the request's thread, while a native method reads its
+    // arguments: the current frame is that method's and outlives this function. No lock.
+    unsafe {
+        let frame = ext_php_rs_executor_globals().as_ref()?.current_execute_data.as_ref()?;
+        (0..frame.This.u2.num_args).find_map(|index| {
+            let argument = frame.zend_call_arg(index as usize)?.dereference();
+            std::ptr::eq(argument, given).then_some(index + 1)
+        })
+    }
+}

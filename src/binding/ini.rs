@@ -1,0 +1,92 @@
+//! The `slbp.*` directives: their table, and reading them.
+//!
+//! The same list with a comment on each stands in `php/ini/slbp.ini`; a test compares the two.
+//! Directives that size or place shared memory are `PHP_INI_SYSTEM`, because the segment is mapped
+//! once, before php-fpm forks. So is every directive that widens trust.
+
+use std::ffi::CStr;
+
+use ext_php_rs::ffi::zend_ini_string_ex;
+use ext_php_rs::flags::IniEntryPermission as May;
+use ext_php_rs::zend::{IniEntryDef, IniEntryDefs};
+
+const fn system(name: &'static CStr, default: &'static CStr) -> IniEntryDef {
+    IniEntryDef::new(name, default, May::System)
+}
+
+static DIRECTIVES: IniEntryDefs<20> = IniEntryDefs::new([
+    system(c"slbp.shm_size", c"64M"),
+    system(c"slbp.shm_path", c""),
+    system(c"slbp.shm_owner", c""),
+    system(c"slbp.limiter_slots", c"131072"),
+    system(c"slbp.list_entries", c"131072"),
+    system(c"slbp.site", c""),
+    system(c"slbp.trusted_proxies", c""),
+    system(c"slbp.signing_key", c""),
+    system(c"slbp.redis_host", c""),
+    system(c"slbp.redis_port", c""),
+    system(c"slbp.redis_path", c""),
+    system(c"slbp.redis_scheme", c""),
+    system(c"slbp.redis_username", c""),
+    system(c"slbp.redis_password", c""),
+    system(c"slbp.redis_database", c""),
+    system(c"slbp.redis_prefix", c""),
+    system(c"slbp.redis_timeout", c""),
+    system(c"slbp.memcached_host", c""),
+    system(c"slbp.memcached_port", c""),
+    IniEntryDef::end(),
+]);
+
+/// Registers every directive. Phase: MINIT.
+pub fn register(module_number: i32) {
+    IniEntryDef::register(DIRECTIVES.as_slice(), module_number);
+}
+
+/// The directive's text, or `None` when it is unknown or empty.
+pub fn text(name: &str) -> Option<String> {
+    let mut exists = false;
+    // SAFETY: called between MINIT and MSHUTDOWN on the thread that runs the request; the engine
+    // returns a NUL-terminated string that lives until the directive changes, and it is copied here
+    // before anything else runs. No lock.
+    let found = unsafe {
+        let value = zend_ini_string_ex(name.as_ptr().cast_mut().cast(), name.len(), 0, &raw mut exists);
+        if value.is_null() { None } else { Some(CStr::from_ptr(value).to_string_lossy().into_owned()) }
+    };
+    found.filter(|value| exists && !value.is_empty())
+}
+
+/// A size directive in bytes: digits with an optional `K`, `M` or `G`, as PHP writes sizes.
+pub fn bytes(name: &str) -> Option<u64> {
+    parse_bytes(&text(name)?)
+}
+
+/// A whole number directive.
+pub fn number(name: &str) -> Option<u64> {
+    text(name)?.trim().parse().ok()
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (digits, unit) = match text.chars().last()?.to_ascii_lowercase() {
+        'k' => (text.get(..text.len() - 1)?, 1 << 10),
+        'm' => (text.get(..text.len() - 1)?, 1 << 20),
+        'g' => (text.get(..text.len() - 1)?, 1 << 30),
+        _ => (text, 1),
+    };
+    digits.trim().parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_bytes;
+
+    #[test]
+    fn sizes_read_as_php_writes_them() {
+        assert_eq!(parse_bytes("64M"), Some(64 << 20));
+        assert_eq!(parse_bytes(" 512k "), Some(512 << 10));
+        assert_eq!(parse_bytes("1g"), Some(1 << 30));
+        assert_eq!(parse_bytes("4096"), Some(4096));
+        assert_eq!(parse_bytes("many"), None);
+        assert_eq!(parse_bytes("99999999999G"), None);
+    }
+}

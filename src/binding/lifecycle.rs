@@ -1,0 +1,53 @@
+//! What runs when: MINIT, RINIT, RSHUTDOWN, post-deactivate, MSHUTDOWN.
+//!
+//! Each body runs inside [`guarded`], because a panic that leaves a lifecycle hook aborts the
+//! worker. MINIT runs in the php-fpm master before it forks: it maps memory and registers names,
+//! and starts no thread and opens no connection. MSHUTDOWN runs in every recycled worker: it only
+//! detaches.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{classes, exceptions, ini, segment, wordpress};
+
+const SUCCESS: i32 = 0;
+const FAILURE: i32 = -1;
+
+/// MINIT, called by the generated module start before it registers the classes.
+pub extern "C" fn startup(_type: i32, module_number: i32) -> i32 {
+    guarded(|| {
+        ini::register(module_number);
+        segment::map();
+        classes::rate_limiter::prepare();
+        exceptions::register().is_ok()
+    })
+}
+
+/// RINIT: nothing to do for a request that does not use the extension.
+pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
+    SUCCESS
+}
+
+/// RSHUTDOWN: PHP objects still live and the session is not written yet, so connections stay.
+pub extern "C" fn request_shutdown(_type: i32, _module_number: i32) -> i32 {
+    SUCCESS
+}
+
+/// After everything of the request is gone: what was remembered about it is forgotten.
+pub extern "C" fn post_deactivate() -> i32 {
+    guarded(|| {
+        wordpress::forget_request();
+        true
+    })
+}
+
+/// MSHUTDOWN: other workers still use the segment, so this process only lets go of it.
+pub extern "C" fn shutdown(_type: i32, _module_number: i32) -> i32 {
+    SUCCESS
+}
+
+fn guarded(body: impl FnOnce() -> bool) -> i32 {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(true) => SUCCESS,
+        Ok(false) | Err(_) => FAILURE,
+    }
+}

@@ -1,0 +1,39 @@
+//! The PHP boundary: the only place that names `ext_php_rs`.
+//!
+//! Owns: module registration, the lifecycle, php.ini directives, exceptions, and the conversion
+//! between PHP values and the domains' types. Refuses to do: rules. A method here converts its
+//! arguments, calls one domain function and converts the result back.
+//!
+//! Invariants, each learnt from a crash:
+//! - no lock, file, transaction or owned heap is held across a call into PHP, because a fatal error
+//!   in a callback `longjmp`s over the Rust frames and runs no destructor;
+//! - methods take `&self`: a callback may re-enter the object;
+//! - no PHP class implements `Default`, or subclasses lose their own methods.
+#![allow(unsafe_code)]
+
+mod class_table;
+mod classes;
+mod convert;
+mod exceptions;
+mod info;
+mod ini;
+mod lifecycle;
+mod segment;
+mod wordpress;
+
+use ext_php_rs::prelude::*;
+
+/// What PHP asks for when it loads the extension: the registration list, and nothing else.
+#[php_module]
+pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
+    info::functions(module)
+        .name("slbp")
+        .version(info::VERSION)
+        .startup_function(lifecycle::startup)
+        .shutdown_function(lifecycle::shutdown)
+        .request_startup_function(lifecycle::request_startup)
+        .request_shutdown_function(lifecycle::request_shutdown)
+        .post_deactivate_function(lifecycle::post_deactivate)
+        .info_function(info::phpinfo)
+        .class::<classes::rate_limiter::RateLimiter>()
+}
