@@ -1,0 +1,56 @@
+"""Runs every benchmark against its peers in one run and writes the ratios into README.md.
+
+    python3 -m tests.bench.run path/to/libslbp.so
+
+Each script under tests/bench prints one JSON object a line (see measure.php). The table in the README stands between two
+marker comments and is replaced whole; a row that misses its goal is written as it is.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from tests.support import account, ports, redis
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+def measure(extension, script, *arguments):
+    command = ["php", "-d", f"extension={extension}", "-d", "apc.enable_cli=1", "-d", "apc.shm_size=64M",
+               str(ROOT / "tests/bench" / script), *arguments]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=600).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def table(rows):
+    lines = ["| what | slbp | peer | ratio | asked for |", "|---|---|---|---|---|"]
+    for row in rows:
+        lines.append(f"| {row['what']} | {row['ours_ns']:,.0f} ns | {row['peer']}: {row['peer_ns']:,.0f} ns "
+                     f"| **{row['ratio']:.2f}** | <= {row['goal']:g} |")
+    return "\n".join(lines)
+
+
+def write(readme, text):
+    before, _, rest = readme.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def main(extension):
+    with tempfile.TemporaryDirectory(prefix="slbp-bench-") as folder:
+        folder = pathlib.Path(folder)
+        server = redis.Redis(ports.free_port(), folder, folder / "redis.log", account.choose(ROOT))
+        server.start()
+        try:
+            rows = measure(extension, "limiter.php", str(server.socket))
+        finally:
+            server.stop()
+    write(ROOT / "README.md", table(rows))
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]).resolve())
