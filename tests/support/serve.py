@@ -1,0 +1,71 @@
+"""`make serve`: the site in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from . import ports, process
+from .stack import BUILD, Stack
+
+PROBES = ("health", "ready", "live", "rate-limit/status")
+
+
+def main() -> int:
+    options = _arguments()
+    if ports.is_taken(options.port):
+        print(f"Port {options.port} is taken. Choose another one: make serve PORT={ports.free_port()}", file=sys.stderr)
+        return 1
+
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+
+    try:
+        with Stack(options.data, options.port, options.extension, options.workers) as stack:
+            print(_welcome(stack), flush=True)
+            while not stopped.wait(1):
+                _require_running(stack)
+            print("\nStopping", flush=True)
+    except process.StartError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make serve", description=__doc__)
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--data", type=Path, default=BUILD / "serve")
+    parser.add_argument("--extension", type=Path, help="the built slbp.so; without it WordPress runs alone")
+    parser.add_argument("--workers", type=int, default=4)
+    return parser.parse_args()
+
+
+def _require_running(stack: Stack) -> None:
+    for service in stack.services:
+        if not service.running:
+            raise process.StartError(f"{service.name} ended by itself\n{service.tail()}")
+
+
+def _welcome(stack: Stack) -> str:
+    site = stack.wordpress
+    api = f"{stack.url}/wp-json/skylearn-billing-pro/v1"
+    return "\n".join(
+        [
+            "",
+            f"  Site      {stack.url}/",
+            f"  Admin     {stack.url}/wp-admin/   user {site.user}   password {site.password}",
+            *(f"  REST      {api}/{path}" for path in PROBES),
+            f"  Logs      {stack.state}/log/",
+            "",
+            "Ctrl-C stops everything.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

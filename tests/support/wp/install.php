@@ -1,0 +1,37 @@
+<?php
+
+/**
+ * Installs WordPress and activates the plugin, as its web installer would; run by tests/support/wordpress.py.
+ *
+ * Reads one JSON object from standard input: root, url, title, user, password, email, plugin.
+ * A second run on an installed site only brings the plugin and the permalinks into place.
+ */
+
+declare(strict_types=1);
+
+$setup = json_decode(stream_get_contents(STDIN), true, 4, JSON_THROW_ON_ERROR);
+
+define('WP_INSTALLING', true);
+$_SERVER['HTTP_HOST'] = parse_url($setup['url'], PHP_URL_HOST) . ':' . parse_url($setup['url'], PHP_URL_PORT);
+$_SERVER['REQUEST_URI'] = '/';
+
+require $setup['root'] . '/wp-load.php';
+require_once ABSPATH . 'wp-admin/includes/upgrade.php';
+require_once ABSPATH . 'wp-admin/includes/plugin.php';
+
+if (!is_blog_installed()) {
+    wp_install($setup['title'], $setup['user'], $setup['email'], false, '', $setup['password']);
+}
+
+$GLOBALS['wp_rewrite']->set_permalink_structure('/%postname%/');
+$GLOBALS['wp_rewrite']->flush_rules();
+
+if ($setup['plugin'] !== null && !is_plugin_active($setup['plugin'])) {
+    $error = activate_plugin($setup['plugin']);
+    if (is_wp_error($error)) {
+        fwrite(STDERR, $error->get_error_message() . "\n");
+        exit(1);
+    }
+}
+
+echo "installed\n";
