@@ -1,0 +1,12 @@
+#!/bin/sh
+# Runs .phpt tests with PHP's own runner: run-phpt.sh EXTENSION FOLDER
+# The runner leaves its .diff and .log files beside a failing test and nothing beside a passing one.
+set -eu
+
+php=$(command -v "${PHP:-php}")
+api=$(basename "$(php-config --extension-dir)")
+runner=$(php-config --prefix)/lib/php/$api/build/run-tests.php
+
+[ -n "$(find "$2" -name '*.phpt' -print -quit)" ] || { echo "no .phpt below $2" >&2; exit 1; }
+
+NO_INTERACTION=1 TEST_PHP_EXECUTABLE=$php exec "$php" "$runner" -q -j2 -d "extension=$1" --show-diff "$2"

@@ -1,4 +1,0 @@
-<?php
-/**
- * Plugin Name: SLBP
- */
