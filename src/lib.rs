@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod ports;
+pub mod shm;
 
 #[cfg(feature = "php")]
 mod binding;
