@@ -37,7 +37,7 @@ mod lock;
 mod map;
 mod process;
 mod records;
-mod region;
+pub(crate) mod region;
 mod segment;
 mod words;
 
@@ -49,7 +49,7 @@ pub use leases::{Acquired, Lease, Leases};
 pub use lock::{Guard, Locks, RobustMutex};
 pub use process::Owner;
 pub use records::{PAYLOAD_BYTES, Record, RecordTable, Written};
-pub use region::{Carver, Region, Shared, load_bytes, shared_struct, store_bytes};
+pub use region::{Carver, Region, Shared, load_bytes, store_bytes};
 pub use segment::{Info, Mode, Place, RegionInfo, Segment};
 pub use words::{Decision, WordTable};
 

@@ -37,9 +37,7 @@ shared_atomics!(AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicI64, AtomicU128
 unsafe impl<T: Shared, const N: usize> Shared for [T; N] {}
 
 /// Declares a `#[repr(C)]` struct whose fields are all [`Shared`], and makes it [`Shared`].
-#[macro_export]
-#[doc(hidden)]
-macro_rules! __slbp_shared_struct {
+macro_rules! shared_struct {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $ty:ty),+ $(,)? }) => {
         $(#[$meta])*
         #[repr(C)]
@@ -57,7 +55,7 @@ macro_rules! __slbp_shared_struct {
         };
     };
 }
-pub use crate::__slbp_shared_struct as shared_struct;
+pub(crate) use shared_struct;
 
 /// One part of the segment: some locks, and zero-initialised bytes that they guard.
 #[derive(Clone, Copy)]
