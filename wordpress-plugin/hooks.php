@@ -1,0 +1,25 @@
+<?php
+/**
+ * Every hook of the plugin, and nothing else: what runs when is read here.
+ *
+ * @package SLBP
+ */
+
+register_activation_hook( SLBP_PLUGIN_FILE, 'slbp_install_dropins' );
+register_deactivation_hook( SLBP_PLUGIN_FILE, 'slbp_remove_dropins' );
+
+// REST: routes, limits before the work, headers after it.
+add_action( 'rest_api_init', 'slbp_register_rest_routes' );
+add_filter( 'rest_pre_dispatch', 'slbp_limit_rest_request', 5, 3 );
+add_filter( 'rest_post_dispatch', 'slbp_add_rest_headers', 10, 3 );
+add_filter( 'rest_pre_serve_request', 'slbp_stop_charging' );
+
+// Doors for guessing passwords: refused before WordPress looks at a credential.
+add_action( 'login_init', 'slbp_limit_login', 1 );
+add_action( 'admin_init', 'slbp_limit_ajax', 1 );
+add_filter( 'wp_xmlrpc_server_class', 'slbp_xmlrpc_server_class', 20 );
+
+// What a visitor does wrong is remembered, and enough of it bans the address.
+add_action( 'wp_login_failed', 'slbp_record_failed_login', 10, 2 );
+add_action( 'application_password_failed_authentication', 'slbp_record_failed_application_password' );
+add_action( 'template_redirect', 'slbp_record_missing_page' );

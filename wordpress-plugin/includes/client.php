@@ -1,0 +1,39 @@
+<?php
+/**
+ * Who is asking, and what is remembered about them.
+ *
+ * @package SLBP
+ */
+
+/**
+ * The client id of the visitor's address; null on the command line. Credentials are charged to the
+ * address whoever is logged in, or an account of one's own would be a licence to guess others'.
+ */
+function slbp_client_address(): ?string {
+	$address = (string) slbp_rate_limiter()?->get_client_ip();
+	return '' === $address ? null : "ip:$address";
+}
+
+/**
+ * Spends one unit of the visitor's address on `$endpoint`.
+ *
+ * @return array|null The check when it was refused, null when the visitor may go on.
+ */
+function slbp_refused_check( string $endpoint ): ?array {
+	$client = slbp_client_address();
+	if ( null === $client ) {
+		return null;
+	}
+	$check = slbp_rate_limiter()->check_rate_limit( $client, $endpoint );
+	return $check['allowed'] ? null : $check;
+}
+
+/**
+ * Remembers that the visitor's address did something wrong.
+ */
+function slbp_record_violation( string $kind ): void {
+	$client = slbp_client_address();
+	if ( null !== $client ) {
+		slbp_rate_limiter()->record_violation( $client, $kind );
+	}
+}

@@ -1,0 +1,41 @@
+<?php
+/**
+ * Plugin Name:       SLBP
+ * Description:       Wires the native slbp extension to WordPress: rate limits on REST, login, XML-RPC and admin-ajax, and health probes.
+ * Version:           0.1.0
+ * Requires at least: 6.5
+ * Requires PHP:      8.1
+ * License:           GPL-2.0-or-later
+ * License URI:       https://www.gnu.org/licenses/gpl-2.0.html
+ * Text Domain:       slbp
+ *
+ * This file only decides whether the plugin may load. Without the extension, or with one that is too
+ * old, it shows a notice to administrators and the site goes on as if the plugin were not there.
+ * It must parse on PHP 7, so that the notice can be shown at all.
+ *
+ * @package SLBP
+ */
+
+if ( ! defined( 'ABSPATH' ) ) {
+	exit;
+}
+
+require __DIR__ . '/includes/requirements.php';
+
+if ( '' !== slbp_missing_requirement() ) {
+	add_action( 'admin_notices', 'slbp_show_missing_requirement' );
+	return;
+}
+
+define( 'SLBP_PLUGIN_FILE', __FILE__ );
+define( 'SLBP_REST_NAMESPACE', 'skylearn-billing-pro/v1' );
+
+require __DIR__ . '/includes/components.php';
+require __DIR__ . '/includes/client.php';
+require __DIR__ . '/includes/refusal.php';
+require __DIR__ . '/includes/health.php';
+require __DIR__ . '/includes/rest-routes.php';
+require __DIR__ . '/includes/rest-limits.php';
+require __DIR__ . '/includes/auth-protection.php';
+require __DIR__ . '/includes/dropins.php';
+require __DIR__ . '/hooks.php';

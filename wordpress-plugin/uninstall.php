@@ -1,0 +1,17 @@
+<?php
+/**
+ * Removes what only this plugin uses. The limits and lists may belong to the billing plugin as well,
+ * so they go only when wp-config.php says so: define( 'SLBP_REMOVE_DATA', true ).
+ *
+ * @package SLBP
+ */
+
+if ( ! defined( 'WP_UNINSTALL_PLUGIN' ) ) {
+	exit;
+}
+
+$slbp_options = array( 'slbp_rate_limit_all_rest', 'slbp_draining' );
+if ( defined( 'SLBP_REMOVE_DATA' ) && SLBP_REMOVE_DATA ) {
+	array_push( $slbp_options, 'slbp_rate_limits', 'slbp_rate_limit_whitelist', 'slbp_rate_limit_blacklist', 'slbp_auto_ban_config', 'slbp_trusted_proxies' );
+}
+array_map( 'delete_option', $slbp_options );
