@@ -87,7 +87,7 @@ stubs: build ## Compare stubs/ with the classes the extension registers
 
 .PHONY: bench
 bench: packages-test release ## Measure against the peers, as ratios in one run
-	sh tests/bench/run.sh $(RELEASE_SO)
+	$(PYTHON) -m tests.bench.run $(RELEASE_SO)
 
 # --- ship --------------------------------------------------------------------------------------
 

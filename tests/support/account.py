@@ -57,13 +57,22 @@ def _open_to_others(path: Path) -> bool:
     return folders_open and bool(path.stat().st_mode & stat.S_IROTH)
 
 
+def current() -> Account:
+    """Whoever runs this."""
+    return _account(pwd.getpwuid(os.geteuid()))
+
+
+def unprivileged() -> Account:
+    """The user that services of root run as. KeyError where the system has none."""
+    return _account(pwd.getpwnam(UNPRIVILEGED))
+
+
 def choose(*needed: Path) -> Account:
     """The account for services that must read each of the `needed` paths."""
-    current = _account(pwd.getpwuid(os.geteuid()))
-    if not current.is_root:
-        return current
+    if not current().is_root:
+        return current()
     try:
-        unprivileged = _account(pwd.getpwnam(UNPRIVILEGED))
+        candidate = unprivileged()
     except KeyError:
-        return current
-    return unprivileged if all(_open_to_others(path) for path in needed) else current
+        return current()
+    return candidate if all(_open_to_others(path) for path in needed) else current()
