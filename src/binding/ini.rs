@@ -14,12 +14,10 @@ const fn system(name: &'static CStr, default: &'static CStr) -> IniEntryDef {
     IniEntryDef::new(name, default, May::System)
 }
 
-static DIRECTIVES: IniEntryDefs<20> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<18> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
-    system(c"slbp.limiter_slots", c"131072"),
-    system(c"slbp.list_entries", c"131072"),
     system(c"slbp.site", c""),
     system(c"slbp.trusted_proxies", c""),
     system(c"slbp.signing_key", c""),
@@ -58,11 +56,6 @@ pub fn text(name: &str) -> Option<String> {
 /// A size directive in bytes: digits with an optional `K`, `M` or `G`, as PHP writes sizes.
 pub fn bytes(name: &str) -> Option<u64> {
     parse_bytes(&text(name)?)
-}
-
-/// A whole number directive.
-pub fn number(name: &str) -> Option<u64> {
-    text(name)?.trim().parse().ok()
 }
 
 fn parse_bytes(text: &str) -> Option<u64> {
