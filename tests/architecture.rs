@@ -121,7 +121,11 @@ fn unsafe_code_lives_only_in_shm_and_the_binding() {
 fn no_shared_state_hides_in_a_process_wide_map() {
     for source in sources() {
         let hidden = source.text.lines().any(|line| line.contains("static ") && line.contains("DashMap"));
-        assert!(!hidden, "{}: a process-wide DashMap is not shared by php-fpm workers", source.path.display());
+        assert!(
+            !hidden,
+            "{}: a process-wide DashMap is not shared by php-fpm workers",
+            source.path.display()
+        );
     }
 }
 
@@ -130,7 +134,11 @@ fn every_module_says_what_it_owns() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for source in sources() {
         let text = fs::read_to_string(&source.path).unwrap();
-        assert!(text.starts_with("//!"), "{} has no module doc", source.path.strip_prefix(&root).unwrap().display());
+        assert!(
+            text.starts_with("//!"),
+            "{} has no module doc",
+            source.path.strip_prefix(&root).unwrap().display()
+        );
     }
 }
 

@@ -88,7 +88,8 @@ pub fn describe() -> Value {
         (region.kind.name().to_owned(), state)
     });
     let counters = segment.counters();
-    let counts = Counter::ALL.iter().map(|counter| (counter.name().to_owned(), counters.get(*counter).into()));
+    let counts =
+        Counter::ALL.iter().map(|counter| (counter.name().to_owned(), Value::from(counters.get(*counter))));
     let path = ini::text("slbp.shm_path").filter(|_| info.mode.name() == "file");
     json!({
         "size": info.size,

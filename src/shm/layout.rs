@@ -91,7 +91,9 @@ impl Plan {
             return Err(Error::new(Kind::Config, "slbp.shm_size: expected at least 1M"));
         }
         let words = (total / 16 / words::bytes(1)).clamp(1024, 1 << 18);
-        let records = (total / 8 * 3 / records::bytes(1)).clamp(512, 1 << 17);
+        // A table also has a fixed head, which must not count once for every record.
+        let record = records::bytes(4096).div_ceil(4096);
+        let records = (total / 8 * 3 / record).clamp(512, 1 << 17);
         let tables = Self {
             cells: 1024,
             leases: 1024,
@@ -183,4 +185,26 @@ pub(super) struct Placement {
     pub kind: RegionKind,
     pub offset: usize,
     pub part: Part,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_size_has_room_for_what_the_documentation_promises() {
+        let plan = Plan::for_size(64 << 20).unwrap();
+        assert_eq!((plan.words, plan.records), (131_072, 131_072));
+        assert!(plan.cache > 30 << 20, "{} bytes for the cache", plan.cache);
+        assert!(plan.total() <= 64 << 20);
+    }
+
+    #[test]
+    fn every_size_is_used_and_none_is_exceeded() {
+        for mebibytes in [1, 2, 8, 64, 256, 4096] {
+            let plan = Plan::for_size(mebibytes << 20).unwrap();
+            let used = plan.total();
+            assert!(used <= mebibytes << 20 && used > (mebibytes << 20) / 10 * 9, "{mebibytes} MiB: {used}");
+        }
+    }
 }
