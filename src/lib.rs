@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod ports;
+pub mod remote;
 pub mod shm;
 
 #[cfg(feature = "php")]

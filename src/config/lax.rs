@@ -23,6 +23,40 @@ pub fn bool<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
     truth(&value).ok_or_else(|| D::Error::custom(format!("expected true or false, got {}", describe(&value))))
 }
 
+/// Text, given as a string or a number (`'password' => 1234`); absent for null and `""`.
+pub fn text<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(input)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        other => Err(D::Error::custom(format!("expected a string, got {}", describe(&other)))),
+    }
+}
+
+/// A list of strings, given as an array or as text: JSON, or separated by commas or blanks (the
+/// form that constants and php.ini have).
+pub fn list<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
+    let value = Value::deserialize(input)?;
+    strings(&value)
+        .ok_or_else(|| D::Error::custom(format!("expected a list of strings, got {}", describe(&value))))
+}
+
+fn strings(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Null => Some(Vec::new()),
+        Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+        Value::Object(map) => map.values().map(|item| item.as_str().map(str::to_owned)).collect(),
+        Value::String(text) if text.trim_start().starts_with(['[', '{']) => {
+            strings(&serde_json::from_str(text).ok()?)
+        }
+        Value::String(text) => {
+            let parts = text.split(|c: char| c == ',' || c.is_whitespace());
+            Some(parts.filter(|part| !part.is_empty()).map(str::to_owned).collect())
+        }
+        _ => None,
+    }
+}
+
 fn whole(value: &Value) -> Option<u64> {
     match value {
         Value::Number(n) => n.as_u64().or_else(|| {

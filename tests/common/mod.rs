@@ -1,0 +1,81 @@
+//! Real servers for tests: each on a free loopback port in a temporary folder, stopped by its
+//! process id when the value is dropped, also when the test fails.
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+pub mod memcached;
+pub mod redis;
+
+use std::net::TcpListener;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+/// A loopback port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Waits until `ready` or fails the test after 20 s.
+pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !ready() {
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Forks, runs `check` in the child and tells what it returned there.
+pub fn in_child(check: impl FnOnce() -> bool) -> bool {
+    #[expect(unsafe_code, reason = "fork(2) has no safe wrapper in std")]
+    // SAFETY: the child runs only `check` and leaves by `_exit`, so it never returns into the test
+    // harness whose other threads it does not have.
+    unsafe {
+        let pid = libc::fork();
+        assert!(pid >= 0, "fork failed");
+        if pid == 0 {
+            let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).unwrap_or(false);
+            libc::_exit(i32::from(!good));
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+    }
+}
+
+/// A child process that ends with its owner.
+pub struct Process(Child);
+
+impl Process {
+    pub fn new(child: Child) -> Self {
+        Self(child)
+    }
+
+    /// SIGSTOP: the process keeps its sockets and answers nothing.
+    pub fn pause(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    fn signal(&self, signal: i32) {
+        #[expect(unsafe_code, reason = "kill(2) has no safe wrapper in std")]
+        // SAFETY: the child is ours and not yet waited for, so its id is still its own.
+        let result = unsafe { libc::kill(self.0.id() as i32, signal) };
+        assert_eq!(result, 0);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
