@@ -78,7 +78,7 @@ lint: packages-test ## Check formatting, lints, licences and PHP style
 	$(PYTHON) tests/support/check_dependencies.py
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; fi
 	git ls-files '*.php' | xargs -n 1 -P 2 $(PHP) -n -l >/dev/null
-	phpcs -q --standard=php/.phpcs.xml php stubs tests/support/wp
+	phpcs -q --standard=php/.phpcs.xml php stubs tests
 	phpcs -q --standard=wordpress-plugin/.phpcs.xml wordpress-plugin
 
 .PHONY: stubs
