@@ -6,9 +6,12 @@
 //! WordPress is absent.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
+
+use crate::error::Error;
 
 /// Settings that come from outside a class' `$config`.
 pub trait Environment {
@@ -25,6 +28,75 @@ pub trait Options {
     fn get(&self, name: &str) -> Option<Value>;
     /// Stores the option; false when the host refused.
     fn set(&self, name: &str, value: &Value) -> bool;
+}
+
+/// One row of an answer: its columns as text in the order of the SELECT, NULL as `None`.
+pub type Row = Vec<Option<String>>;
+
+/// What a statement did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Executed {
+    /// Rows that were inserted, deleted or really changed; 2 for an updated duplicate.
+    pub affected: u64,
+    /// The last `AUTO_INCREMENT` value that the statement made or named, else 0.
+    pub last_id: u64,
+}
+
+/// A statement that the database refused, or that it did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseFault {
+    /// The server's error number, or [`DatabaseFault::NO_ANSWER`].
+    pub code: u16,
+    /// What the server or the driver said.
+    pub message: String,
+}
+
+impl DatabaseFault {
+    /// The code of a fault in which no server answered.
+    pub const NO_ANSWER: u16 = 0;
+
+    /// Whether another transaction was in the way, and the same one may pass if tried again:
+    /// lock wait timeout, deadlock, or a changed snapshot (MariaDB 11.6 and newer).
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.code, 1205 | 1213 | 1020)
+    }
+
+    /// Whether the connection is gone: nothing is known about the last statement, and an open
+    /// transaction was rolled back unless that statement was its COMMIT.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.code, Self::NO_ANSWER | 1053 | 1927 | 2002..=2013)
+    }
+}
+
+impl fmt::Display for DatabaseFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for DatabaseFault {}
+
+impl From<DatabaseFault> for Error {
+    fn from(fault: DatabaseFault) -> Self {
+        Error::store(fault.message)
+    }
+}
+
+/// A connection to the site's database: WordPress' own, so that what is written takes part in the
+/// caller's transaction, or one of ours.
+///
+/// Statements are complete texts: the domain quotes what it puts in them.
+pub trait Database {
+    /// Runs a statement that answers with rows.
+    ///
+    /// # Errors
+    /// A [`DatabaseFault`] when the server refuses the statement or does not answer.
+    fn query(&self, sql: &str) -> Result<Vec<Row>, DatabaseFault>;
+    /// Runs a statement that answers with a count.
+    ///
+    /// # Errors
+    /// A [`DatabaseFault`] when the server refuses the statement or does not answer.
+    fn execute(&self, sql: &str) -> Result<Executed, DatabaseFault>;
 }
 
 /// A host with no constants, no directives, and options that live as long as it does.

@@ -1,4 +1,4 @@
-//! Connections to the stores that hosts share: Redis and Memcached.
+//! Connections to the stores that hosts share: Redis, Memcached and the site's database.
 //!
 //! Owns: how a server is named, reached, given up on and tried again. One connection per worker,
 //! opened when first needed, never carried across a fork and never used again after a time-out or
@@ -10,6 +10,7 @@
 
 pub mod breaker;
 mod cluster;
+pub mod database;
 mod fault;
 pub mod redis;
 mod sentinel;

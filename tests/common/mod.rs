@@ -2,6 +2,7 @@
 //! process id when the value is dropped, also when the test fails.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub mod mariadb;
 pub mod memcached;
 pub mod redis;
 
@@ -48,6 +49,11 @@ pub struct Process(Child);
 impl Process {
     pub fn new(child: Child) -> Self {
         Self(child)
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// SIGSTOP: the process keeps its sockets and answers nothing.

@@ -173,7 +173,8 @@ fn launch(program: &str, arguments: &[String]) -> Process {
     Process::new(child)
 }
 
-fn make_certificates(folder: &Path) -> TlsFiles {
+/// An authority, and certificates of it for a server at 127.0.0.1 and a client, as PEM files in `folder`.
+pub fn make_certificates(folder: &Path) -> TlsFiles {
     let script = "set -e
         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=slbp-test-ca -keyout ca.key -out ca.pem
         printf 'subjectAltName=IP:127.0.0.1' > san
