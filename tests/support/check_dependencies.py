@@ -36,8 +36,10 @@ def _built_packages(targets: list[str]) -> list[dict]:
 def _faults(package: dict, rules: dict) -> list[str]:
     name = f"{package['name']} {package['version']}"
     faults = []
-    if not satisfies(package["license"] or "", set(rules["licenses"]["allow"])):
-        faults.append(f"{name}: licence '{package['license']}' is not among those deny.toml allows")
+    clarified = {entry["crate"]: entry["expression"] for entry in rules["licenses"].get("clarify", [])}
+    licence = package["license"] or clarified.get(package["name"], "")
+    if not satisfies(licence, set(rules["licenses"]["allow"])):
+        faults.append(f"{name}: licence '{licence}' is not among those deny.toml allows")
     if package["name"] in {ban["name"] for ban in rules["bans"]["deny"]}:
         faults.append(f"{name}: banned by deny.toml")
     if package["source"].removeprefix("registry+") not in rules["sources"]["allow-registry"]:
