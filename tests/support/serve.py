@@ -11,7 +11,14 @@ from pathlib import Path
 from . import ports, process
 from .stack import BUILD, Stack
 
-PROBES = ("health", "ready", "live", "rate-limit/status")
+ROUTES = ("health", "ready", "live", "rate-limit/status", "rate-limit/blacklist")
+
+# All of REST is limited, so that there is something to see; one public route tightly enough to see it at once.
+DEMO_ROUTE = "/wp/v2/posts"
+DEMO_OPTIONS = {
+    "slbp_rate_limit_all_rest": True,
+    "slbp_rate_limits": {DEMO_ROUTE: {"limit": 20, "window": 60}, "general": {"limit": 1000, "window": 3600}},
+}
 
 
 def main() -> int:
@@ -25,7 +32,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stopped.set())
 
     try:
-        with Stack(options.data, options.port, options.extension, options.workers) as stack:
+        with Stack(options.data, options.port, options.extension, options.workers, options=DEMO_OPTIONS) as stack:
             print(_welcome(stack), flush=True)
             while not stopped.wait(1):
                 _require_running(stack)
@@ -59,7 +66,9 @@ def _welcome(stack: Stack) -> str:
             "",
             f"  Site      {stack.url}/",
             f"  Admin     {stack.url}/wp-admin/   user {site.user}   password {site.password}",
-            *(f"  REST      {api}/{path}" for path in PROBES),
+            *(f"  REST      {api}/{path}" for path in ROUTES),
+            f"  Limited   {stack.url}/wp-json{DEMO_ROUTE}   20 a minute; to see it:",
+            f"            for i in $(seq 25); do curl -so /dev/null -w '%{{http_code}} ' {stack.url}/wp-json{DEMO_ROUTE}; done",
             f"  Logs      {stack.state}/log/",
             "",
             "Ctrl-C stops everything.",

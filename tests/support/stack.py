@@ -36,6 +36,7 @@ class Stack:
         workers: int = 4,
         ini: Optional[Mapping[str, object]] = None,
         constants: Optional[Mapping[str, object]] = None,
+        options: Optional[Mapping[str, object]] = None,
         pool: Optional[Mapping[str, object]] = None,
         plugin: Optional[Path] = PLUGIN,
     ):
@@ -44,6 +45,7 @@ class Stack:
         self.url = f"http://{ports.LOOPBACK}:{port}"
         self.account = accounts.choose(self.state, PLUGIN / "slbp.php", *([extension] if extension else []))
         self.constants = constants or {}
+        self.options = options or {}
         self._lock = None
 
         run, log, conf, tmp = (self.state / name for name in ("run", "log", "conf", "tmp"))
@@ -80,7 +82,7 @@ class Stack:
         self._take_lock()
         self._end_leftovers()
         self.mariadb.start()
-        self.wordpress.install(BUILD, self.mariadb, self.configuration, self.constants)
+        self.wordpress.install(BUILD, self.mariadb, self.configuration, self.constants, self.options)
         self.fpm.start()
         self.nginx.start()
         self._write_down_pids()

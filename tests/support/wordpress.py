@@ -35,7 +35,14 @@ class WordPress:
     def content(self) -> Path:
         return self.root / "wp-content"
 
-    def install(self, build: Path, database: MariaDB, configuration: php.Configuration, constants: Mapping[str, object]) -> None:
+    def install(
+        self,
+        build: Path,
+        database: MariaDB,
+        configuration: php.Configuration,
+        constants: Mapping[str, object],
+        options: Mapping[str, object],
+    ) -> None:
         """Brings files, database, site and plugin into place; quick when they are."""
         self._lay_files(wordpress_release.tree(build))
         database.create_database("wordpress", "wordpress", self._secrets["database"])
@@ -48,6 +55,7 @@ class WordPress:
             "password": self.password,
             "email": "admin@example.com",
             "plugin": f"{self._plugin_name}/slbp.php" if self.plugin else None,
+            "options": dict(options),
         }
         configuration.run(self.account, HERE / "wp" / "install.php", input=json.dumps(setup))
 

@@ -3,13 +3,14 @@
 /**
  * Installs WordPress and activates the plugin, as its web installer would; run by tests/support/wordpress.py.
  *
- * Reads one JSON object from standard input: root, url, title, user, password, email, plugin.
- * A second run on an installed site only brings the plugin and the permalinks into place.
+ * Reads one JSON object from standard input: root, url, title, user, password, email, plugin, options.
+ * A second run on an installed site only brings the plugin and the permalinks into place, and keeps
+ * the options that the site has.
  */
 
 declare(strict_types=1);
 
-$setup = json_decode(stream_get_contents(STDIN), true, 4, JSON_THROW_ON_ERROR);
+$setup = json_decode(stream_get_contents(STDIN), true, 16, JSON_THROW_ON_ERROR);
 
 define('WP_INSTALLING', true);
 $_SERVER['HTTP_HOST'] = parse_url($setup['url'], PHP_URL_HOST) . ':' . parse_url($setup['url'], PHP_URL_PORT);
@@ -25,6 +26,10 @@ if (!is_blog_installed()) {
 
 $GLOBALS['wp_rewrite']->set_permalink_structure('/%postname%/');
 $GLOBALS['wp_rewrite']->flush_rules();
+
+foreach ($setup['options'] as $name => $value) {
+    add_option($name, $value);
+}
 
 if ($setup['plugin'] !== null && !is_plugin_active($setup['plugin'])) {
     $error = activate_plugin($setup['plugin']);
