@@ -5,14 +5,16 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
+# Only when it is needed: ext-php-rs is built anew whenever PATH changes.
+ifeq ($(shell command -v cargo),)
+export PATH := $(PATH):$(HOME)/.cargo/bin
+endif
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export PYTHONDONTWRITEBYTECODE := 1
 
 # Debian's own interpreter: the test packages belong to it, whatever else is first in PATH.
 PYTHON := /usr/bin/python3
 PHP ?= php
-export PHP
 
 PORT ?= 8080
 DATA ?= target/serve
