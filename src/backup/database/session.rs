@@ -1,0 +1,38 @@
+//! One connection, set up so that what it reads is exact.
+
+use std::time::Duration;
+
+use mysql::prelude::Queryable;
+use mysql::{Conn, Opts, OptsBuilder};
+
+use super::super::fault::database;
+use crate::error::Result;
+
+/// How long the server may take to answer: it may sort a large table before its first row, but one
+/// that is gone must not hold the backup for ever.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A session that reads: UTC, utf8mb4, standard quoting, and no time limit that a slow disk on
+/// our side could run into (the server waits while we compress).
+pub(crate) fn reader(opts: &Opts) -> Result<Conn> {
+    let mut conn = connect(opts)?;
+    run(&mut conn, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
+    run(&mut conn, "SET sql_mode='', sql_quote_show_create=1, net_write_timeout=3600")?;
+    Ok(conn)
+}
+
+/// Runs a statement without a result.
+pub(crate) fn run(conn: &mut Conn, sql: &str) -> Result<()> {
+    conn.query_drop(sql).map_err(database(sql.chars().take(80).collect::<String>()))
+}
+
+fn connect(opts: &Opts) -> Result<Conn> {
+    let patient =
+        OptsBuilder::from_opts(opts.clone()).read_timeout(Some(PATIENCE)).write_timeout(Some(PATIENCE));
+    let mut conn = Conn::new(patient).map_err(database("connecting to the database"))?;
+    run(&mut conn, "SET NAMES utf8mb4")?;
+    run(&mut conn, "SET time_zone='+00:00', wait_timeout=28800")?;
+    // MariaDB only: a site's limit for page queries must not end a backup.
+    let _ = conn.query_drop("SET max_statement_time=0");
+    Ok(conn)
+}

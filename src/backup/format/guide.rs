@@ -1,0 +1,34 @@
+//! What a person without this extension needs to restore a backup.
+
+use super::manifest::Manifest;
+
+/// `restore.sh`, the same in every backup. It reads the chain from the file `CHAIN` next to it.
+pub const RESTORE_SCRIPT: &str = include_str!("restore.sh");
+
+/// `RESTORE.txt`.
+pub fn restore_text(manifest: &Manifest) -> String {
+    let id = &manifest.id;
+    let chain: Vec<&str> = manifest.chain.iter().map(|id| id.as_str()).collect();
+    let chain = chain.join(" ");
+    format!(
+        "\
+This is the {kind} backup {id}.
+
+It can be restored without slbp and without PHP. It builds on: {chain}
+(keep those folders next to this one).
+
+    sh restore.sh --database NAME --socket /run/mysqld/mysqld.sock --user root --files /srv/site
+
+The database NAME must exist; its tables of the same names are replaced. Leave out --database or
+--files to restore only the other. Passwords are taken from MYSQL_PWD or ~/.my.cnf.
+
+By hand, for each backup in the order above:
+
+    sha256sum -c SHA256SUMS
+    gunzip -c db/*.sql.gz | mariadb --binary-mode NAME
+    cd /srv/site && xargs -0 rm -rf -- < {id}/files/deleted.lst      (where it exists)
+    tar -xzpf files/files.tar.gz -C /srv/site
+",
+        kind = manifest.kind.name(),
+    )
+}

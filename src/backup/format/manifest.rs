@@ -1,0 +1,184 @@
+//! `manifest.json`: a backup without its data.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::database::column::Column;
+use super::super::id::BackupId;
+
+/// The version of the folder's format. A reader refuses a newer one.
+pub const FORMAT: u32 = 1;
+
+/// What a backup builds on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupType {
+    /// Nothing: it is complete in itself.
+    Full,
+    /// The newest backup of any type.
+    Incremental,
+    /// The newest full backup.
+    Differential,
+}
+
+impl BackupType {
+    /// The type's name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+            Self::Differential => "differential",
+        }
+    }
+}
+
+/// A part of a site that can be backed up and restored alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    /// Tables, views, triggers, routines and events.
+    Database,
+    /// Files below the configured roots.
+    Files,
+    /// Options, constants by name, versions.
+    Config,
+}
+
+impl Component {
+    /// The component's name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Files => "files",
+            Self::Config => "config",
+        }
+    }
+}
+
+/// A backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The backup's id, also its folder's name.
+    pub id: BackupId,
+    /// What it builds on.
+    #[serde(rename = "type")]
+    pub kind: BackupType,
+    /// The backup it was compared with; `None` for a full.
+    pub parent: Option<BackupId>,
+    /// The full backup at the start of its chain; its own id for a full.
+    pub base: BackupId,
+    /// Every backup that must be applied in order to get here, its own id last.
+    pub chain: Vec<BackupId>,
+    /// The components in it.
+    pub components: Vec<Component>,
+    /// When the backup began: seconds since the epoch, UTC.
+    pub created_at: u64,
+    /// When it was complete: seconds since the epoch, UTC.
+    pub completed_at: u64,
+    /// The version of slbp that wrote it.
+    pub tool: String,
+    /// The database component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabasePart>,
+}
+
+/// The database component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatabasePart {
+    /// The database's name where it was taken.
+    pub name: String,
+    /// The server's version.
+    pub server: String,
+    /// The instant of the snapshot on the server's clock: seconds since the epoch, UTC.
+    pub snapshot_at: u64,
+    /// The binary log's file and position at the snapshot, where the server told it.
+    pub binlog: Option<(String, u64)>,
+    /// How every table came to be read at the same instant.
+    pub consistency: String,
+    /// The longest statement in it, in bytes; the target's `max_allowed_packet` must be larger.
+    pub largest_statement: u64,
+    /// Tables, by name.
+    pub tables: Vec<TablePart>,
+    /// Views, triggers, routines and events.
+    pub objects: Vec<Object>,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TablePart {
+    /// Its name.
+    pub name: String,
+    /// Its files are `db/<stem>.sql.gz` (absent when no range is stored here) and `db/<stem>.ranges`.
+    pub stem: String,
+    /// Its storage engine.
+    pub engine: String,
+    /// Its `CREATE TABLE`, without the auto-increment counter.
+    pub create: String,
+    /// The auto-increment counter.
+    pub auto_increment: Option<u64>,
+    /// The columns that are stored, in the order of the literals.
+    pub columns: Vec<Column>,
+    /// The columns of the key that ranges are cut by; empty when no key will do.
+    pub key: Vec<String>,
+    /// Rows in the table.
+    pub rows: u64,
+    /// Bytes of the SQL that inserts them all.
+    pub bytes: u64,
+    /// Bytes of gzip that this backup stores for it.
+    pub stored: u64,
+    /// Whether this backup drops and creates it, rather than changing what its parent left.
+    pub recreated: bool,
+    /// Whether it was read in the snapshot. Only transactional engines can be.
+    pub in_snapshot: bool,
+}
+
+/// What kind of thing an [`Object`] is, in the order in which they are created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectKind {
+    /// A stored function.
+    Function,
+    /// A stored procedure.
+    Procedure,
+    /// A view.
+    View,
+    /// A trigger.
+    Trigger,
+    /// An event.
+    Event,
+}
+
+impl ObjectKind {
+    /// The kind's keyword in `DROP` and `SHOW CREATE`.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::Function => "FUNCTION",
+            Self::Procedure => "PROCEDURE",
+            Self::View => "VIEW",
+            Self::Trigger => "TRIGGER",
+            Self::Event => "EVENT",
+        }
+    }
+}
+
+/// A thing that is defined, not stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its name.
+    pub name: String,
+    /// Its `CREATE` statement.
+    pub create: String,
+    /// The `sql_mode` it was created under.
+    pub sql_mode: String,
+    /// `character_set_client` and `collation_connection` it was created under.
+    pub charset: Option<(String, String)>,
+    /// The time zone that an event's schedule is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// A view's columns, or the table a trigger belongs to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<String>,
+}

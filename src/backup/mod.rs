@@ -1,0 +1,21 @@
+//! Backups of a site that are proven to restore.
+//!
+//! Owns: full, incremental and differential backups of the database, the files and the
+//! configuration; their verification, restore, retention and schedule. A backup is a folder that
+//! `sh`, `tar`, `gunzip` and the `mariadb` client can restore without this extension ([`format`]).
+//! Refuses to do: anything that needs PHP or WordPress, and anything by the shell.
+//!
+//! Each verb has a file of its own and is planned before it is executed; what the folder looks
+//! like is apart from the verbs.
+
+pub mod create;
+pub mod database;
+mod fault;
+pub mod format;
+mod gzip;
+mod id;
+mod store;
+pub mod verify;
+
+pub use id::BackupId;
+pub use store::Store;

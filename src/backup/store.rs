@@ -1,0 +1,242 @@
+//! The folder that holds the backups.
+//!
+//! Invariant: a folder `<id>` is a whole backup. It is written as `<id>.partial`, every file is
+//! synced and summed, the manifest and the sums come last, and only then is it renamed. What a
+//! crash leaves is a `.partial`, which no verb takes for a backup and the next run removes.
+//!
+//! Everything is private to the owner (0700, 0600): a backup holds the whole site.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::fault::{fault, file, malformed};
+use super::format::{FORMAT, MANIFEST, Manifest, SUMS, Sum, parse_sums, render_sums};
+use super::id::BackupId;
+use crate::error::Result;
+
+const PARTIAL: &str = ".partial";
+
+/// The folder of backups.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store in `root`, which is created with mode 0700 when it is missing.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        if !root.is_absolute() {
+            return Err(crate::error::Error::invalid("backup_dir", "expected an absolute path"));
+        }
+        create_folder(&root)?;
+        Ok(Self { root })
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of the backup `id`.
+    pub fn folder(&self, id: &BackupId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// Ids of whole backups, oldest first as far as names tell.
+    pub fn ids(&self) -> Result<Vec<BackupId>> {
+        let mut ids = Vec::new();
+        for name in self.names()? {
+            if let Ok(id) = BackupId::parse(&name)
+                && self.folder(&id).join(MANIFEST).is_file()
+            {
+                ids.push(id);
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The manifest of `id`, or `None` when there is no such backup.
+    pub fn find(&self, id: &BackupId) -> Result<Option<Manifest>> {
+        let path = self.folder(id).join(MANIFEST);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(file("read", &path)(error)),
+        };
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(malformed(path.display()))?;
+        if manifest.format > FORMAT {
+            let message =
+                format!("backup {id} has format {}, this version reads up to {FORMAT}", manifest.format);
+            return Err(fault(message));
+        }
+        if manifest.id != *id {
+            return Err(fault(format!("the manifest of backup {id} names {}", manifest.id)));
+        }
+        Ok(Some(manifest))
+    }
+
+    /// The manifest of `id`, which must exist.
+    pub fn manifest(&self, id: &BackupId) -> Result<Manifest> {
+        self.find(id)?.ok_or_else(|| fault(format!("there is no backup {id}")))
+    }
+
+    /// The checksums of `id`.
+    pub fn sums(&self, id: &BackupId) -> Result<Vec<Sum>> {
+        let path = self.folder(id).join(SUMS);
+        parse_sums(&fs::read_to_string(&path).map_err(file("read", &path))?)
+    }
+
+    /// Begins the backup `id`: an empty folder that is not a backup yet. `None` when the name is
+    /// taken.
+    pub(crate) fn begin(&self, id: &BackupId) -> Result<Option<Draft>> {
+        let folder = self.root.join(format!("{id}{PARTIAL}"));
+        if self.folder(id).exists() || folder.exists() {
+            return Ok(None);
+        }
+        create_folder(&folder)?;
+        Ok(Some(Draft { target: self.folder(id), folder, sums: Vec::new() }))
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(&self.root).map_err(file("list", &self.root))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(file("list", &self.root))?;
+            names.extend(entry.file_name().into_string());
+        }
+        Ok(names)
+    }
+}
+
+/// A backup that is being written. Dropping it without [`Draft::commit`] removes it.
+pub(crate) struct Draft {
+    folder: PathBuf,
+    target: PathBuf,
+    sums: Vec<Sum>,
+}
+
+impl Draft {
+    /// A new file at `path` inside the backup. Its sum counts only after [`Draft::keep`].
+    pub fn create(&self, path: &str) -> Result<SummedFile> {
+        SummedFile::create(&self.folder, path)
+    }
+
+    /// Takes the finished file `sum` into the checksums.
+    pub fn keep(&mut self, sum: Sum) {
+        self.sums.push(sum);
+    }
+
+    /// Writes the small file `path` whole.
+    pub fn write(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let mut new = self.create(path)?;
+        new.write_all(bytes).map_err(file("write", Path::new(path)))?;
+        self.keep(new.finish()?);
+        Ok(())
+    }
+
+    /// Forgets everything written below `folder`.
+    pub fn clear(&mut self, folder: &str) -> Result<()> {
+        let path = self.folder.join(folder);
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(file("remove", &path))?;
+        }
+        self.sums.retain(|sum| !sum.path.starts_with(&format!("{folder}/")));
+        Ok(())
+    }
+
+    /// Writes the checksums and gives the folder its final name: from here on it is a backup.
+    pub fn commit(mut self) -> Result<()> {
+        self.sums.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut sums = self.create(SUMS)?;
+        sums.write_all(render_sums(&self.sums).as_bytes()).map_err(file("write", Path::new(SUMS)))?;
+        sums.finish()?;
+        sync_tree(&self.folder)?;
+        fs::rename(&self.folder, &self.target).map_err(file("rename", &self.folder))?;
+        sync_folder(self.target.parent().unwrap_or(&self.target))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After a commit there is nothing under this name. A failure to remove leaves a
+        // `.partial`, which the next run removes.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A new file that knows its SHA-256 when it is finished.
+pub(crate) struct SummedFile {
+    path: String,
+    inner: BufWriter<File>,
+    digest: Sha256,
+    length: u64,
+}
+
+impl SummedFile {
+    fn create(folder: &Path, path: &str) -> Result<Self> {
+        let full = folder.join(path);
+        if let Some(parent) = full.parent() {
+            create_folder(parent)?;
+        }
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&full);
+        let inner = BufWriter::new(opened.map_err(file("create", &full))?);
+        Ok(Self { path: path.to_owned(), inner, digest: Sha256::new(), length: 0 })
+    }
+
+    /// Bytes written.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Syncs the file to disk and gives its sum.
+    pub fn finish(self) -> Result<Sum> {
+        let path = PathBuf::from(&self.path);
+        let inner = self.inner.into_inner().map_err(|error| file("write", &path)(error.into_error()))?;
+        inner.sync_data().map_err(file("sync", &path))?;
+        Ok(Sum { path: self.path, sha256: hex(&self.digest.finalize()) })
+    }
+}
+
+impl Write for SummedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.digest.update(bytes.get(..written).unwrap_or_default());
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// `bytes` in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Creates `path` and its parents with mode 0700; an existing folder is left as it is.
+pub(crate) fn create_folder(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(file("create", path))
+}
+
+/// Makes renames in `folder` durable.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|opened| opened.sync_all()).map_err(file("sync", folder))
+}
+
+fn sync_tree(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(file("list", folder))? {
+        let path = entry.map_err(file("list", folder))?.path();
+        if path.is_dir() {
+            sync_tree(&path)?;
+        }
+    }
+    sync_folder(folder)
+}

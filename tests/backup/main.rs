@@ -1,0 +1,7 @@
+//! Backup and restore against a real MariaDB.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod fixture;
+mod full;
