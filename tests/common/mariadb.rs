@@ -11,11 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
-<<<<<<< HEAD
 use slbp::ports::Detached;
 use slbp::remote::database::DatabaseSettings;
-=======
->>>>>>> c7e0d88 (Back up the database in full: snapshot, ranges by key, manifest, verify, restore.sh)
 use tempfile::TempDir;
 
 use super::redis::make_certificates;
@@ -155,7 +152,6 @@ pub struct Database {
 }
 
 impl Database {
-<<<<<<< HEAD
     /// What the crate connects with.
     pub fn settings(&self) -> DatabaseSettings {
         let explicit = serde_json::json!({
@@ -164,8 +160,6 @@ impl Database {
         DatabaseSettings::read(explicit, &Detached::default()).unwrap()
     }
 
-=======
->>>>>>> c7e0d88 (Back up the database in full: snapshot, ranges by key, manifest, verify, restore.sh)
     /// A plain connection to it, as a test looks at the tables from outside.
     pub fn connect(&self) -> Conn {
         let opts = OptsBuilder::new()
