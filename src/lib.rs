@@ -9,6 +9,7 @@ pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod limiter;
 pub mod ports;
 pub mod remote;
 pub mod shm;

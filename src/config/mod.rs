@@ -7,6 +7,7 @@
 //! Values arrive from PHP, where `"60"` and `60` are the same setting, so the structs read numbers
 //! and booleans through [`lax`].
 
+pub mod fields;
 pub mod lax;
 
 use serde::de::DeserializeOwned;

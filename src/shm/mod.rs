@@ -48,7 +48,7 @@ pub use layout::{Plan, RegionKind};
 pub use leases::{Acquired, Lease, Leases};
 pub use lock::{Guard, Locks, RobustMutex};
 pub use process::Owner;
-pub use records::{PAYLOAD_BYTES, Record, RecordTable, Written};
+pub use records::{GROUPS, PAYLOAD_BYTES, Record, RecordTable, Written};
 pub use region::{Carver, Region, Shared, load_bytes, store_bytes};
 pub use segment::{Info, Mode, Place, RegionInfo, Segment};
 pub use words::{Decision, WordTable};

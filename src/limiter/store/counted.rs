@@ -1,0 +1,134 @@
+//! The policy over a table of words.
+
+use std::sync::Arc;
+
+use super::{Answer, Charge, Store, Tightest};
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Error, Kind, Result};
+use crate::limiter::keys::ClientKey;
+use crate::limiter::policy::{Quota, Step, Verdict};
+use crate::limiter::rules::Limit;
+
+/// A table of 64-bit words under 128-bit keys.
+pub trait Words: Send + Sync {
+    /// Hands the word under `key` (0 where there is none) to `step`, and replaces it by what `step`
+    /// returns, as one atomic step. `step` is called again when another process was faster. At `now`
+    /// places of idle words may be given away.
+    ///
+    /// # Errors
+    /// When a new word finds no room.
+    fn update(&self, key: u128, now: Timestamp, step: &mut dyn FnMut(u64) -> Option<Write>) -> Result<()>;
+
+    /// Drops the word under `key`.
+    fn remove(&self, key: u128);
+}
+
+/// A word to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The word.
+    pub word: u64,
+    /// From when on it is worth no more than none, so that its place may be given away.
+    pub idle_at: Timestamp,
+}
+
+/// A store that counts in a table of words.
+pub struct Counted<W> {
+    words: W,
+    clock: Arc<dyn Clock>,
+}
+
+impl<W: Words> Counted<W> {
+    /// Counts in `words` by `clock`.
+    pub fn new(words: W, clock: Arc<dyn Clock>) -> Self {
+        Self { words, clock }
+    }
+
+    /// Reads the clock a second time only for a word from the future, as the policy asks.
+    fn step(&self, key: u128, decide: impl Fn(u64, Timestamp) -> Step) -> Result<(Verdict, Timestamp)> {
+        let start = self.clock.now();
+        let mut outcome = None;
+        self.words.update(key, start, &mut |word| {
+            let mut now = start;
+            let mut step = decide(word, now);
+            if step.from_the_future {
+                now = self.clock.now();
+                step = decide(word, now);
+            }
+            outcome = Some((step.verdict, now));
+            step.write.map(|word| Write { word, idle_at: step.verdict.reset })
+        })?;
+        outcome.ok_or_else(|| Error::new(Kind::RateLimit, "the table of counters did not look one up"))
+    }
+
+    fn spend_one(&self, client: ClientKey, limit: &Limit, cost: u32) -> Result<(Verdict, Timestamp)> {
+        self.step(client ^ limit.counter, |word, now| limit.quota.spend(word, now, cost))
+    }
+
+    fn give_back(&self, client: ClientKey, taken: &[(&Limit, Timestamp)], cost: u32) -> Result<()> {
+        for (limit, spent) in taken {
+            self.refund(client ^ limit.counter, &limit.quota, *spent, cost)?;
+        }
+        Ok(())
+    }
+
+    fn refund(&self, key: u128, quota: &Quota, spent: Timestamp, cost: u32) -> Result<()> {
+        let now = self.clock.now();
+        self.words.update(key, now, &mut |word| {
+            let word = quota.refund(word, spent, cost);
+            Some(Write { word, idle_at: quota.peek(word, now, 0).verdict.reset })
+        })
+    }
+
+    /// Only under a race does a limit refuse here what [`Store::peek`] has just found to fit.
+    fn spend_all(&self, charge: &Charge<'_>) -> Result<Answer> {
+        let mut taken = Vec::with_capacity(charge.limits.len());
+        let mut tightest = Tightest::default();
+        for (position, limit) in charge.limits.iter().enumerate() {
+            let (verdict, now) = match self.spend_one(charge.client, limit, charge.cost) {
+                Ok(decided) => decided,
+                Err(error) => {
+                    self.give_back(charge.client, &taken, charge.cost)?;
+                    return Err(error);
+                }
+            };
+            tightest.consider(position, limit, verdict);
+            if !verdict.allowed {
+                self.give_back(charge.client, &taken, charge.cost)?;
+                break;
+            }
+            taken.push((limit, now));
+        }
+        tightest.answer().ok_or_else(no_limits)
+    }
+}
+
+impl<W: Words> Store for Counted<W> {
+    fn spend(&self, charge: &Charge<'_>) -> Result<Answer> {
+        if let [limit] = charge.limits {
+            let (verdict, _) = self.spend_one(charge.client, limit, charge.cost)?;
+            return Ok(Answer { limit: 0, verdict });
+        }
+        let answer = self.peek(charge)?;
+        if answer.verdict.allowed { self.spend_all(charge) } else { Ok(answer) }
+    }
+
+    fn peek(&self, charge: &Charge<'_>) -> Result<Answer> {
+        let mut tightest = Tightest::default();
+        for (position, limit) in charge.limits.iter().enumerate() {
+            let key = charge.client ^ limit.counter;
+            let (verdict, _) = self.step(key, |word, now| limit.quota.peek(word, now, charge.cost))?;
+            tightest.consider(position, limit, verdict);
+        }
+        tightest.answer().ok_or_else(no_limits)
+    }
+
+    fn forget(&self, client: ClientKey, counters: &[u128]) -> Result<()> {
+        counters.iter().for_each(|counter| self.words.remove(client ^ counter));
+        Ok(())
+    }
+}
+
+fn no_limits() -> Error {
+    Error::new(Kind::RateLimit, "a rule without limits")
+}

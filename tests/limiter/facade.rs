@@ -1,0 +1,251 @@
+//! The order of a decision, and what changes it.
+
+use serde_json::json;
+use slbp::error::Kind;
+use slbp::limiter::lists::ListKind;
+use slbp::limiter::{Reason, Request};
+use slbp::shm::Counter;
+
+use crate::support::{Bench, START, check, peek};
+
+#[test]
+fn a_rule_allows_its_limit_and_then_says_when_to_come_back() {
+    let bench = Bench::new();
+    let limiter =
+        bench.limiter(json!({"limits": {"api": {"limit": 2, "window": 60, "algorithm": "fixed_window"}}}));
+    bench.at(10);
+    let first = check(&limiter, "user:1", "api");
+    assert_eq!((first.allowed, first.limit, first.remaining, first.window), (true, 2, 1, 60));
+    assert_eq!(
+        (first.retry_after, first.reset, first.reason, first.policy),
+        (0, START + 60, Reason::Ok, "api")
+    );
+    assert!(check(&limiter, "user:1", "api").allowed);
+    let refused = check(&limiter, "user:1", "api");
+    assert_eq!((refused.allowed, refused.remaining, refused.retry_after), (false, 0, 50));
+    assert_eq!((refused.reset, refused.reason), (START + 60, Reason::Limit));
+    assert!(check(&limiter, "user:2", "api").allowed, "each client has its own count");
+    bench.at(59);
+    assert!(!peek(&limiter, "user:1", "api").allowed);
+    bench.at(60);
+    assert!(check(&limiter, "user:1", "api").allowed);
+}
+
+#[test]
+fn a_peek_spends_nothing_and_a_cost_above_the_limit_is_refused_without_spending() {
+    let bench = Bench::new();
+    let limiter = bench.limiter(json!({"general": {"limit": 3, "window": 60}}));
+    let asking = |cost| Request { cost, ..Request::new(b"user:1", b"") };
+    for _ in 0..5 {
+        assert_eq!(peek(&limiter, "user:1", "").remaining, 3);
+    }
+    let refused = limiter.check(&asking(4)).unwrap();
+    assert_eq!((refused.allowed, refused.remaining, refused.retry_after), (false, 3, 60));
+    assert_eq!(limiter.check(&asking(3)).unwrap().remaining, 0);
+    assert!(!peek(&limiter, "user:1", "").allowed);
+}
+
+#[test]
+fn misuse_is_refused_with_the_arguments_name() {
+    let limiter = Bench::new().limiter(json!({}));
+    let error = limiter.check(&Request::new(b"", b"")).unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidArgument);
+    assert!(error.to_string().starts_with("client_id: "), "{error}");
+    let error = limiter.check(&Request { cost: 0, ..Request::new(b"user:1", b"") }).unwrap_err();
+    assert_eq!(error.to_string(), "cost: expected at least 1, got 0");
+}
+
+#[test]
+fn every_limit_of_a_rule_is_checked_before_any_is_spent() {
+    let bench = Bench::new();
+    let several = json!({"api": {"limits": [{"limit": 100, "window": 3600}, {"limit": 2, "window": 10}]}});
+    let limiter = bench.limiter(several);
+    assert!(check(&limiter, "user:1", "api").allowed);
+    let second = check(&limiter, "user:1", "api");
+    assert_eq!((second.limit, second.remaining, second.window), (2, 0, 10), "the tightest limit is told");
+    for _ in 0..50 {
+        assert!(!check(&limiter, "user:1", "api").allowed);
+    }
+    let wide = bench.limiter(json!({"api": {"limits": [{"limit": 100, "window": 3600}]}}));
+    assert_eq!(peek(&wide, "user:1", "api").remaining, 98, "refused requests spent nothing");
+}
+
+#[test]
+fn an_endpoint_finds_its_rule_by_name_then_pattern_then_word() {
+    let bench = Bench::new();
+    let limiter = bench.limiter(json!({"limits": {
+        "orders/list": {"limit": 11}, "orders/*": {"limit": 12}, "order*": {"limit": 13}, "auth": {"limit": 3}
+    }}));
+    for (endpoint, policy, limit) in [
+        ("orders/list", "orders/list", 11),
+        ("orders/new", "orders/*", 12),
+        ("ordering", "order*", 13),
+        ("wp-login.php", "auth", 3),
+        ("OAuth/token", "auth", 3),
+        ("billing", "payment", 50),
+        ("payments", "payment", 50),
+        ("stripe-webhook", "webhook", 1000),
+        ("", "general", 100),
+        ("anything", "general", 100),
+    ] {
+        let check = peek(&limiter, "user:1", endpoint);
+        assert_eq!((check.policy, check.limit), (policy, limit), "endpoint '{endpoint}'");
+    }
+}
+
+#[test]
+fn a_plan_lays_its_rules_over_those_of_the_site() {
+    let bench = Bench::new();
+    let limiter = bench.limiter(json!({
+        "general": {"limit": 5, "window": 60},
+        "plans": {"pro": {"general": {"limit": 50, "window": 60}, "reports/*": {"limit": 7}}}
+    }));
+    let limit =
+        |plan, endpoint| limiter.peek(&Request { plan, ..Request::new(b"user:1", endpoint) }).unwrap().limit;
+    assert_eq!(limit(None, b"general"), 5);
+    assert_eq!(limit(Some("pro"), b"general"), 50);
+    assert_eq!(limit(Some("pro"), b"reports/x"), 7);
+    assert_eq!(limit(Some("pro"), b"auth"), 10);
+    assert_eq!(limit(Some("nobody heard of it"), b"general"), 5);
+}
+
+#[test]
+fn the_blacklist_goes_before_the_whitelist_and_both_before_the_limits() {
+    let bench = Bench::new();
+    let limiter = bench.limiter(json!({"general": {"limit": 1, "window": 60}}));
+    limiter.add(ListKind::Whitelist, "198.51.100.0/24", None, "office", "admin").unwrap();
+    for _ in 0..3 {
+        assert_eq!(check(&limiter, "ip:198.51.100.9", "").reason, Reason::Whitelist);
+    }
+    limiter.add(ListKind::Blacklist, "198.51.100.9", Some(90), "", "admin").unwrap();
+    let refused = check(&limiter, "ip:198.51.100.9", "");
+    assert_eq!((refused.allowed, refused.reason, refused.retry_after), (false, Reason::Blacklist, 90));
+    let user_there =
+        Request { address: Some("198.51.100.9".parse().unwrap()), ..Request::new(b"user:1", b"") };
+    assert_eq!(limiter.check(&user_there).unwrap().reason, Reason::Blacklist);
+    assert!(limiter.remove(ListKind::Blacklist, "198.51.100.9").unwrap());
+    assert!(!limiter.remove(ListKind::Blacklist, "198.51.100.9").unwrap());
+    assert!(limiter.remove(ListKind::Whitelist, "198.51.100.0/24").unwrap());
+    assert_eq!(check(&limiter, "ip:198.51.100.9", "").reason, Reason::Ok);
+}
+
+#[test]
+fn dry_run_decides_and_counts_but_allows() {
+    let bench = Bench::new();
+    let limiter =
+        bench.limiter(json!({"api": {"limit": 1, "window": 60, "dry_run": true}, "auth": {"limit": 1}}));
+    check(&limiter, "user:1", "api");
+    let over = check(&limiter, "user:1", "api");
+    assert_eq!((over.allowed, over.reason, over.retry_after), (true, Reason::DryRun, 0));
+    check(&limiter, "user:1", "auth");
+    assert!(!check(&limiter, "user:1", "auth").allowed, "other rules hold");
+    let everywhere = bench.limiter(json!({"dry_run": true, "blacklist": ["user:9"]}));
+    assert_eq!(check(&everywhere, "user:9", "api").reason, Reason::DryRun);
+    let counted = |counter| bench.segment.counters().get(counter);
+    assert_eq!((counted(Counter::LimiterDryRun), counted(Counter::LimiterDenied)), (2, 1));
+}
+
+#[test]
+fn a_reset_gives_back_one_rule_or_everything() {
+    let bench = Bench::new();
+    let limiter =
+        bench.limiter(json!({"api": {"limit": 1, "window": 60}, "web": {"limit": 1, "window": 60}}));
+    let spend_all = || ["api", "web"].map(|endpoint| check(&limiter, "user:1", endpoint).allowed);
+    assert_eq!(spend_all(), [true, true]);
+    limiter.reset(b"user:1", Some(b"api")).unwrap();
+    assert_eq!(spend_all(), [true, false]);
+    limiter.reset(b"user:1", None).unwrap();
+    assert_eq!(spend_all(), [true, true]);
+}
+
+#[test]
+fn an_ipv6_client_is_its_network_and_a_mapped_address_is_the_ipv4_one() {
+    let bench = Bench::new();
+    let limiter = bench.limiter(json!({"general": {"limit": 1, "window": 60}}));
+    assert!(check(&limiter, "ip:2001:db8:0:1::1", "").allowed);
+    assert!(!check(&limiter, "ip:2001:db8:0:1:ffff::2", "").allowed);
+    assert!(!check(&limiter, "ip:2001:db8:0:1::/64", "").allowed);
+    assert!(check(&limiter, "ip:2001:db8:0:2::1", "").allowed);
+    assert!(check(&limiter, "ip:203.0.113.7", "").allowed);
+    assert!(!check(&limiter, "::ffff:203.0.113.7", "").allowed);
+}
+
+#[test]
+fn two_sites_in_one_segment_do_not_meet() {
+    let bench = Bench::new();
+    let config = json!({"general": {"limit": 1, "window": 60}});
+    let detached = slbp::ports::Detached::default();
+    let of_site = |site| {
+        let settings = slbp::limiter::settings::Settings::read(&config, &detached, &detached).unwrap();
+        slbp::limiter::Limiter::new(settings, bench.host(site)).unwrap()
+    };
+    let (one, other) = (of_site("one"), of_site("other"));
+    assert!(check(&one, "user:1", "").allowed);
+    assert!(check(&other, "user:1", "").allowed);
+    one.add(ListKind::Blacklist, "user:1", None, "", "admin").unwrap();
+    assert_eq!(check(&one, "user:1", "").reason, Reason::Blacklist);
+    assert_eq!(check(&other, "user:1", "").reason, Reason::Limit);
+}
+
+#[test]
+fn violations_ban_for_longer_each_time_and_bans_end_by_themselves() {
+    let bench = Bench::new();
+    let limiter = bench.limiter(
+        json!({"auto_ban": {"threshold": 3, "window": 60, "ban": 100, "max_ban": 350, "jitter": 0}}),
+    );
+    let strike = || limiter.record_violation(b"ip:203.0.113.7", "failed_login", 3).unwrap();
+    assert_eq!(limiter.record_violation(b"ip:203.0.113.7", "failed_login", 2).unwrap().violations, 2);
+    assert!(check(&limiter, "ip:203.0.113.7", "").allowed);
+    let mut now = 0;
+    for length in [100, 200, 350, 350] {
+        let banned = strike();
+        assert_eq!(
+            (banned.banned, banned.ban_seconds, banned.ban_expires),
+            (true, length, START + now + length)
+        );
+        let refused = check(&limiter, "ip:203.0.113.7", "");
+        assert_eq!((refused.reason, refused.retry_after), (Reason::Banned, length));
+        let listed = limiter.entries(ListKind::Bans);
+        assert_eq!(listed.len(), 1);
+        assert_eq!((listed[0].reason.as_str(), listed[0].source.as_str()), ("failed_login", "auto_ban"));
+        now += length;
+        bench.at(now);
+        assert_eq!(check(&limiter, "ip:203.0.113.7", "").reason, Reason::Ok, "the ban has ended");
+    }
+    bench.at(now + 350);
+    assert_eq!(strike().ban_seconds, 100, "after a quiet max_ban the record is clean");
+    limiter.reset(b"ip:203.0.113.7", None).unwrap();
+    assert!(check(&limiter, "ip:203.0.113.7", "").allowed, "a reset lifts a ban");
+}
+
+#[test]
+fn who_must_not_be_banned_never_is() {
+    let limiter = Bench::new().limiter(json!({
+        "trusted_proxies": ["10.0.0.0/8"], "whitelist": ["user:1"], "auto_ban": {"threshold": 1}
+    }));
+    for client in ["ip:127.0.0.1", "ip:::1", "ip:10.1.2.3", "ip:192.0.2.80", "user:1", "ip:unknown"] {
+        let outcome = limiter.record_violation(client.as_bytes(), "failed_login", 1000).unwrap();
+        assert_eq!((outcome.exempt, outcome.banned), (true, false), "{client}");
+        assert!(check(&limiter, client, "").allowed);
+    }
+}
+
+#[test]
+fn many_names_from_one_address_weigh_double_and_many_tries_of_one_name_do_not() {
+    let bench = Bench::new();
+    let limiter = bench.limiter(json!({"auto_ban": {"threshold": 40, "window": 600}}));
+    let forgetful = (0..19).map(|_| limiter.record_failed_login(b"ip:203.0.113.1", b"Alice").unwrap());
+    assert_eq!(forgetful.last().unwrap().violations, 19);
+    let spraying = (0..19)
+        .map(|n| limiter.record_failed_login(b"ip:203.0.113.2", format!("user{n}").as_bytes()).unwrap());
+    let violations = spraying.last().unwrap().violations;
+    assert!((28..=33).contains(&violations), "{violations} violations after 19 names");
+}
+
+#[test]
+fn refused_requests_are_a_tenth_of_a_violation() {
+    let limiter = Bench::new().limiter(json!({"auto_ban": {"threshold": 2, "window": 600}}));
+    let outcomes: Vec<_> = (0..20).map(|_| limiter.record_denial(b"user:1").unwrap().banned).collect();
+    assert_eq!(outcomes.iter().position(|banned| *banned), Some(19));
+    assert_eq!(check(&limiter, "user:1", "").reason, Reason::Banned);
+}
