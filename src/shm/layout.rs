@@ -66,7 +66,8 @@ pub struct Plan {
     pub cells: usize,
     /// Leases held at the same time.
     pub leases: usize,
-    /// Limiter slots: clients times rules that are active at the same time, and as many again free.
+    /// Limiter slots, a power of two and at least 128: twice the clients times rules that are active
+    /// at the same time.
     pub words: usize,
     /// List entries and bans.
     pub records: usize,
@@ -90,10 +91,10 @@ impl Plan {
         if total < Self::smallest().total() {
             return Err(Error::new(Kind::Config, "slbp.shm_size: expected at least 1M"));
         }
-        let words = (total / 16 / words::bytes(1)).clamp(1024, 1 << 18);
-        // A table also has a fixed head, which must not count once for every record.
-        let record = records::bytes(4096).div_ceil(4096);
-        let records = (total / 8 * 3 / record).clamp(512, 1 << 17);
+        let slots = (total / 16 / words::bytes(1)).clamp(1 << 12, 1 << 18);
+        let words = 1 << slots.ilog2();
+        let fits = |records: &usize| records::bytes(*records) <= total / 8 * 3;
+        let records = (9..=17).rev().map(|bits| 1 << bits).find(fits).unwrap_or(512);
         let tables = Self {
             cells: 1024,
             leases: 1024,

@@ -18,6 +18,7 @@ use super::hash::Key;
 use super::lock::{Guard, Locks};
 use super::process::Owner;
 use super::region::{Region, shared_struct};
+use super::{Counter, Counters};
 use crate::clock::Timestamp;
 use crate::error::Result;
 
@@ -84,12 +85,13 @@ pub struct Leases<'a> {
     head: &'a Head,
     slots: &'a [Slot],
     locks: Locks<'a>,
+    counters: Counters<'a>,
 }
 
 impl<'a> Leases<'a> {
-    pub(super) fn new(region: Region<'a>, capacity: usize) -> Result<Self> {
+    pub(super) fn new(region: Region<'a>, capacity: usize, counters: Counters<'a>) -> Result<Self> {
         let mut carve = region.carve();
-        Ok(Self { head: carve.one()?, slots: carve.slice(capacity)?, locks: region.locks() })
+        Ok(Self { head: carve.one()?, slots: carve.slice(capacity)?, locks: region.locks(), counters })
     }
 
     /// Asks for the lease `key` until `now + ttl`, for `owner` (normally [`Owner::current`], which
@@ -142,7 +144,10 @@ impl<'a> Leases<'a> {
         let Some(_guard) = self.lock(key) else { return Acquired::Unavailable };
         let held = self.shard(key).iter().find(|slot| slot.is_of(key) && !slot.is_free(now));
         let slot = match held {
-            Some(slot) if dead == Some(slot.owner()) => slot,
+            Some(slot) if dead == Some(slot.owner()) => {
+                self.counters.add(Counter::LeaseTakenOver, 1);
+                slot
+            }
             Some(slot) => {
                 let expires = Timestamp::from_nanos(slot.expires.load(Relaxed));
                 return Acquired::Theirs { owner: slot.owner(), expires };

@@ -204,7 +204,7 @@ impl Segment {
     /// # Errors
     /// As [`Segment::cells`].
     pub fn leases(&self) -> Result<Leases<'_>> {
-        Leases::new(self.region(RegionKind::Leases), self.capacity(RegionKind::Leases))
+        Leases::new(self.region(RegionKind::Leases), self.capacity(RegionKind::Leases), self.counters())
     }
 
     /// The limiter's state words.

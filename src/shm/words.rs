@@ -26,13 +26,17 @@ use super::hash::Key;
 use super::lock::{Guard, Locks};
 use super::region::{Region, shared_struct};
 use super::{Counter, Counters, Refused};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// Slots are divided into this many runs, with one lock each.
 pub(super) const LOCKS: usize = 64;
 
-/// How far from its home a key may lie.
-const WINDOW: usize = 32;
+/// A key may lie in this many cache lines of its run. Scattered lines of two slots take new keys
+/// until the table is 70 % full (simulated with 131,072 slots; 32 slots in a row: 55 %).
+const LINES: usize = 16;
+
+/// Slots in a cache line.
+const PER_LINE: usize = 2;
 
 /// How often the arithmetic is run again before the caller is told that the key is too busy. Each
 /// time somebody else made progress, so this is never reached in practice.
@@ -91,14 +95,18 @@ pub struct Decision<R> {
 /// Handle to the table.
 #[derive(Clone, Copy)]
 pub struct WordTable<'a> {
-    slots: &'a [Slot],
+    lines: &'a [[Slot; PER_LINE]],
     locks: Locks<'a>,
     counters: Counters<'a>,
 }
 
 impl<'a> WordTable<'a> {
     pub(super) fn new(region: Region<'a>, capacity: usize, counters: Counters<'a>) -> Result<Self> {
-        Ok(Self { slots: region.carve().slice(capacity)?, locks: region.locks(), counters })
+        let lines = region.carve().slice(capacity / PER_LINE)?;
+        if !(lines.len() / LOCKS).is_power_of_two() {
+            return Err(Error::new(Kind::SharedMemory, "the number of limiter slots is not a power of two"));
+        }
+        Ok(Self { lines, locks: region.locks(), counters })
     }
 
     /// Changes the state of `key` to what `decide` makes of it, atomically.
@@ -160,12 +168,16 @@ impl<'a> WordTable<'a> {
 
     /// Slots in all.
     pub fn capacity(&self) -> usize {
-        self.slots.len()
+        self.lines.as_flattened().len()
     }
 
     /// Slots whose state has not expired at `now`. Looks at every slot.
     pub fn used(&self, now: u64) -> usize {
-        self.slots.iter().filter(|slot| !Word::unpack(slot.word.load(Relaxed)).may_be_reused(now)).count()
+        self.lines
+            .as_flattened()
+            .iter()
+            .filter(|slot| !Word::unpack(slot.word.load(Relaxed)).may_be_reused(now))
+            .count()
     }
 
     fn find(&self, key: Key) -> Option<(&'a Slot, Word)> {
@@ -196,13 +208,14 @@ impl<'a> WordTable<'a> {
         key.high as usize % LOCKS
     }
 
-    /// The slots where `key` may lie, home first. A window wraps inside the run of its lock.
+    /// The slots where `key` may lie, home first.
     fn window(&self, key: Key) -> Option<impl Iterator<Item = &'a Slot> + use<'a>> {
-        let per_run = self.slots.len() / LOCKS;
-        let run = self.slots.get(self.run_of(key) * per_run..)?.get(..per_run)?;
-        let home = ((u128::from(key.low) * per_run as u128) >> 64) as usize;
-        let (before, from_home) = run.split_at_checked(home)?;
-        Some(from_home.iter().chain(before).take(WINDOW))
+        let per_run = self.lines.len() / LOCKS;
+        let run = self.lines.get(self.run_of(key) * per_run..)?.get(..per_run)?;
+        // An odd step visits every line of a power of two once.
+        let (home, step) = (key.low as usize, (key.high >> 32) as usize | 1);
+        let line = move |n: usize| run.get(home.wrapping_add(n.wrapping_mul(step)) & (per_run - 1));
+        Some((0..LINES.min(per_run)).filter_map(line).flatten())
     }
 
     fn count(&self, refused: Refused) -> Refused {
@@ -216,19 +229,22 @@ impl<'a> WordTable<'a> {
 }
 
 impl Slot {
-    /// The word, if the slot holds `key`. The key is read between two equal words, so it is the key
-    /// of that word's generation.
+    /// The word, if the slot holds `key`. The key is read between two words of one generation, the
+    /// first of which is not free: a slot gets its key while it is free.
     fn word_of(&self, key: Key) -> Option<Word> {
         if self.low.load(Relaxed) != key.low {
             return None;
         }
         loop {
-            let before = self.word.load(Acquire);
+            let before = Word::unpack(self.word.load(Acquire));
             let is_ours = self.low.load(Relaxed) == key.low && self.high.load(Relaxed) == key.high;
+            if !is_ours || before.is_free() {
+                return None;
+            }
             fence(Acquire);
             let after = Word::unpack(self.word.load(Relaxed));
-            if Word::unpack(before).generation == after.generation {
-                return (is_ours && !after.is_free()).then_some(after);
+            if before.generation == after.generation {
+                return (!after.is_free()).then_some(after);
             }
         }
     }

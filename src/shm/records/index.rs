@@ -1,60 +1,31 @@
-//! The index of the record table: where keys are found, and the order in which a writer changes
-//! things so that it may die after any of them.
+//! What readers and writers of the record table do, and the order in which a writer changes things
+//! so that it may die after any of them.
 
 use std::sync::atomic::Ordering::*;
 
 use super::store::{Intent, Seen};
+use super::tags::Place;
 use super::{GROUPS, Look, Record, RecordTable, add, subtract};
 use crate::shm::Key;
-
-/// An index word that never held a key: a search ends here.
-const EMPTY: u64 = 0;
-
-/// An index word whose key was removed: a search goes on.
-const REMOVED: u64 = u32::MAX as u64;
-
-/// The word of `key` in record `number`.
-fn word(key: Key, number: usize) -> u64 {
-    half_hash(key) | (number as u64 + 1)
-}
-
-fn half_hash(key: Key) -> u64 {
-    key.high & !u64::from(u32::MAX)
-}
-
-pub(super) fn number_in(word: u64) -> Option<usize> {
-    if word == REMOVED { None } else { (word as u32 as usize).checked_sub(1) }
-}
 
 impl RecordTable<'_> {
     /// Looks for `key` without a lock.
     pub(super) fn look(&self, key: Key) -> Look {
-        for word in self.chain(key).map_while(|position| self.word_at(position)) {
-            let Some(entry) = self.candidate(key, word).and_then(|number| self.entries.get(number)) else {
-                continue;
-            };
-            match entry.look(key) {
-                Seen::Wanted(record) => return Look::Found(record),
-                Seen::Moved => return Look::Moved,
-                Seen::Other => {}
+        for place in self.index.candidates(key) {
+            match self.entries.get(place.number).map(|entry| entry.look(key)) {
+                Some(Seen::Wanted(record)) => return Look::Found(record),
+                Some(Seen::Moved) => return Look::Moved,
+                Some(Seen::Other) | None => {}
             }
         }
         Look::Absent
     }
 
-    /// Where the index holds `key`, and its record's number. Writer only.
-    pub(super) fn position(&self, key: Key) -> Option<(usize, usize)> {
-        self.chain(key).map_while(|position| Some((position, self.word_at(position)?))).find_map(
-            |(position, word)| {
-                let number = self.candidate(key, word)?;
-                matches!(self.entries.get(number)?.look(key), Seen::Wanted(_)).then_some((position, number))
-            },
-        )
-    }
-
-    /// The first place of the index where `key` may be put. Writer only.
-    pub(super) fn free_position(&self, key: Key) -> Option<usize> {
-        self.chain(key).find(|position| self.word_at(*position).is_none_or(|word| word == REMOVED))
+    /// Where the index holds `key`. Writer only.
+    pub(super) fn place_of(&self, key: Key) -> Option<Place> {
+        self.index.candidates(key).find(|place| {
+            self.entries.get(place.number).is_some_and(|entry| matches!(entry.look(key), Seen::Wanted(_)))
+        })
     }
 
     /// A free record's number, after dropping what has expired if there is none. Writer only.
@@ -83,37 +54,34 @@ impl RecordTable<'_> {
         Some(at * 64 + used.trailing_ones() as usize)
     }
 
-    /// Fills record `fresh` and makes the index point to it instead of to `old`. Writer only.
+    /// Fills record `fresh` and makes the index point to it at `position`, where it points to `old`
+    /// or to nothing. Writer only.
     pub(super) fn publish(&self, position: usize, fresh: usize, old: Option<usize>, record: &Record) {
-        let (Some(place), Some(entry)) = (self.index.get(position), self.entries.get(fresh)) else { return };
+        let Some(entry) = self.entries.get(fresh) else { return };
         self.head.intent.store(Intent { position, fresh: Some(fresh), old }.pack(), Release);
         self.mark_used(fresh);
         entry.write(record);
         add(self.head.groups.get(usize::from(record.group)), 1);
-        place.store(word(record.key, fresh), Release);
+        self.index.point(position, record.key, fresh);
         if let Some(old) = old {
             self.free(old);
         }
         self.head.intent.store(Intent::NONE, Release);
     }
 
-    /// Makes the index forget record `number` at `position`. Writer only.
-    pub(super) fn withdraw(&self, position: usize, number: usize) {
+    /// Makes the index forget what it holds at `place`, and frees the record. Writer only.
+    pub(super) fn withdraw(&self, place: Place) {
+        let Place { position, number } = place;
         self.head.intent.store(Intent { position, fresh: None, old: Some(number) }.pack(), Release);
-        self.clear(position);
+        self.index.clear(position);
         self.free(number);
         self.head.intent.store(Intent::NONE, Release);
     }
 
     /// Withdraws the record `number` of `key`; false when the index does not hold it.
     pub(super) fn withdraw_record(&self, key: Key, number: usize) -> bool {
-        match self.position(key) {
-            Some((position, found)) if found == number => {
-                self.withdraw(position, number);
-                true
-            }
-            _ => false,
-        }
+        let place = self.place_of(key).filter(|place| place.number == number);
+        place.map(|place| self.withdraw(place)).is_some()
     }
 
     /// Drops expired records among the next `count` ones. Writer only.
@@ -141,7 +109,7 @@ impl RecordTable<'_> {
     pub(super) fn repair(&self) {
         self.head.begin();
         if let Some(intent) = Intent::unpack(self.head.intent.load(Acquire)) {
-            let pointed = self.word_at(intent.position).and_then(number_in);
+            let pointed = self.index.number_at(intent.position);
             for number in [intent.fresh, intent.old].into_iter().flatten() {
                 if pointed != Some(number) {
                     self.free(number);
@@ -180,34 +148,5 @@ impl RecordTable<'_> {
         if let Some(group) = group {
             subtract(self.head.groups.get(usize::from(group)), 1);
         }
-    }
-
-    /// Takes the word at `position` out of its chain, and removed ones before it that now lead nowhere.
-    fn clear(&self, position: usize) {
-        let mask = self.index.len() - 1;
-        let leads_on = self.word_at((position + 1) & mask).is_some();
-        let Some(place) = self.index.get(position) else { return };
-        place.store(if leads_on { REMOVED } else { EMPTY }, Release);
-        let removed_before = (1..=mask)
-            .filter_map(|step| self.index.get(position.wrapping_sub(step) & mask))
-            .take_while(|word| !leads_on && word.load(Relaxed) == REMOVED);
-        removed_before.for_each(|word| word.store(EMPTY, Release));
-    }
-
-    /// Positions in the order in which `key` is looked for.
-    fn chain(&self, key: Key) -> impl Iterator<Item = usize> + use<> {
-        let mask = self.index.len() - 1;
-        let home = key.low as usize & mask;
-        (0..=mask).map(move |step| (home + step) & mask)
-    }
-
-    /// The index word at `position`; `None` where a search ends.
-    fn word_at(&self, position: usize) -> Option<u64> {
-        self.index.get(position).map(|word| word.load(Acquire)).filter(|word| *word != EMPTY)
-    }
-
-    /// The record that `word` points to, if it may be that of `key`.
-    fn candidate(&self, key: Key, word: u64) -> Option<usize> {
-        if word & !u64::from(u32::MAX) != half_hash(key) { None } else { number_in(word) }
     }
 }

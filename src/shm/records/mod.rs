@@ -5,9 +5,9 @@
 //! process as soon as it returns. A lookup that misses costs about one cache line, so a CIDR lookup
 //! may probe every prefix length that its list has.
 //!
-//! How: an open-addressed *index* of 64-bit words (half a hash and a record's number) at most half
-//! full, and the records beside it. A record is never changed while the index points to it:
-//! a writer fills a free one, then swings the index word, then frees the old one. So a reader that
+//! How: an *index* that is at most half full says which record a key has, and the records lie
+//! beside it. A record is never changed while the index points to it:
+//! a writer fills a free one, then swings the index, then frees the old one. So a reader that
 //! follows the index finds a whole record, and its sequence number tells when it was freed and
 //! used again under the reader's eyes; a reader that found nothing looks again if any write began
 //! or ended meanwhile.
@@ -18,10 +18,12 @@
 
 mod index;
 mod store;
+mod tags;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 use store::{Entry, Head, Intent};
+use tags::{Index, LANES};
 
 use super::hash::Key;
 use super::lock::{Guard, Locks};
@@ -44,7 +46,7 @@ const SWEEP: usize = 8;
 pub(super) const fn bytes(capacity: usize) -> usize {
     size_of::<Head>()
         + used_words(capacity) * size_of::<AtomicU64>()
-        + index_words(capacity) * size_of::<AtomicU64>()
+        + tags::bytes(index_groups(capacity))
         + capacity * size_of::<Entry>()
         + 64
 }
@@ -53,8 +55,9 @@ const fn used_words(capacity: usize) -> usize {
     capacity.div_ceil(64)
 }
 
-const fn index_words(capacity: usize) -> usize {
-    (capacity * 2).next_power_of_two()
+/// The index is at most half full.
+const fn index_groups(capacity: usize) -> usize {
+    (capacity * 2).div_ceil(LANES).next_power_of_two()
 }
 
 /// A record, copied out.
@@ -117,7 +120,7 @@ pub enum Written {
 pub struct RecordTable<'a> {
     head: &'a Head,
     used: &'a [AtomicU64],
-    index: &'a [AtomicU64],
+    index: Index<'a>,
     entries: &'a [Entry],
     locks: Locks<'a>,
     counters: Counters<'a>,
@@ -132,7 +135,7 @@ impl<'a> RecordTable<'a> {
         Ok(Self {
             head: carve.one()?,
             used: carve.slice(used_words(capacity))?,
-            index: carve.slice(index_words(capacity))?,
+            index: Index::new(&mut carve, index_groups(capacity))?,
             entries: carve.slice(capacity)?,
             locks: region.locks(),
             counters,
@@ -175,7 +178,7 @@ impl<'a> RecordTable<'a> {
     /// Shows every record that has not expired at `now` to `visit`, in no order. Each one is whole;
     /// one that is written meanwhile may be seen or not.
     pub fn for_each(&self, now: u64, mut visit: impl FnMut(&Record)) {
-        for number in self.index.iter().filter_map(|word| index::number_in(word.load(Acquire))) {
+        for number in self.index.numbers() {
             if let Some(record) = self.record(number).filter(|record| record.is_live(now)) {
                 visit(&record);
             }
@@ -202,9 +205,9 @@ impl<'a> RecordTable<'a> {
     pub fn remove(&self, key: Key) -> std::result::Result<bool, Refused> {
         let _guard = self.lock().ok_or_else(|| self.count(Refused::Busy))?;
         self.head.begin();
-        let found = self.position(key);
-        if let Some((position, number)) = found {
-            self.withdraw(position, number);
+        let found = self.place_of(key);
+        if let Some(place) = found {
+            self.withdraw(place);
         }
         self.head.end();
         Ok(found.is_some())
@@ -229,14 +232,14 @@ impl<'a> RecordTable<'a> {
 
     fn replace(&self, record: &Record, now: u64) -> Option<Written> {
         let fresh = self.allocate(now)?;
-        match self.position(record.key) {
-            Some((position, old)) => {
-                let was_live = self.record(old).is_some_and(|old| old.is_live(now));
-                self.publish(position, fresh, Some(old), record);
+        match self.place_of(record.key) {
+            Some(old) => {
+                let was_live = self.record(old.number).is_some_and(|old| old.is_live(now));
+                self.publish(old.position, fresh, Some(old.number), record);
                 Some(if was_live { Written::Replaced } else { Written::Inserted })
             }
             None => {
-                self.publish(self.free_position(record.key)?, fresh, None, record);
+                self.publish(self.index.vacancy(record.key)?, fresh, None, record);
                 Some(Written::Inserted)
             }
         }
