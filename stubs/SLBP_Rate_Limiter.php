@@ -38,6 +38,11 @@ class SLBP_Rate_Limiter
      *     trusted_proxies: list<string>, addresses and CIDRs whose forwarding headers are believed.
      *     auto_ban: array{enabled?: bool, threshold?: int, window?: int, ban?: int, max_ban?: int, jitter?: float},
      *         seconds. Default: 20 violations in 600 s ban for 600 s, doubling to 86400 s, jitter 0.1.
+     *     client_ip_header: 'auto' (default: Forwarded or X-Forwarded-For), 'forwarded', 'x-forwarded-for', or the name of
+     *         the header in which trusted proxies put the client's address.
+     *     server_addresses: list<string>, addresses of this server, which are never banned.
+     *     api_key_validator: callable(string $secret, 'api_key'|'bearer' $kind): bool, instead of the filter
+     *         `slbp_validate_api_key`.
      *     dry_run: bool, decide and count, but allow.
      *     on_store_failure: 'local' (default), 'open' or 'closed'.
      *
@@ -110,6 +115,15 @@ class SLBP_Rate_Limiter
      *     exempt is true for trusted proxies, loopback, whitelisted clients and the server itself.
      */
     public function record_violation(string $client_id, string $kind, int $weight = 1): array
+    {
+    }
+
+    /**
+     * Records a failed login. Each new username beyond the first five of a client counts as two violations.
+     *
+     * @return array{banned: bool, violations: int, threshold: int, ban_seconds: int, ban_expires: int, exempt: bool}
+     */
+    public function record_failed_login(string $client_id, string $username): array
     {
     }
 

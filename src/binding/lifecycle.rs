@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{classes, exceptions, ini, segment, wordpress};
+use super::{exceptions, ini, limiter, segment, wordpress};
 
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = -1;
@@ -17,7 +17,7 @@ pub extern "C" fn startup(_type: i32, module_number: i32) -> i32 {
     guarded(|| {
         ini::register(module_number);
         segment::map();
-        classes::rate_limiter::prepare();
+        limiter::results::prepare();
         exceptions::register().is_ok()
     })
 }

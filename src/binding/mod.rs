@@ -15,9 +15,11 @@ mod class_table;
 mod classes;
 mod convert;
 mod exceptions;
+mod failure;
 mod info;
 mod ini;
 mod lifecycle;
+mod limiter;
 mod segment;
 mod wordpress;
 

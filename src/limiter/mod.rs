@@ -14,6 +14,7 @@
 
 pub mod abuse;
 pub mod client;
+mod describe;
 mod facade;
 mod glob;
 pub mod headers;

@@ -169,6 +169,11 @@ impl Rules {
         plan.and_then(|plan| self.plans.get(plan)).unwrap_or(&self.everybody).resolve(endpoint)
     }
 
+    /// Whether any plan has rules of its own, so that it is worth asking which plan a client is on.
+    pub fn has_plans(&self) -> bool {
+        !self.plans.is_empty()
+    }
+
     /// Every counter that a client may be charged to, of every rule and plan.
     pub fn counters(&self) -> Vec<u128> {
         self.counters_where(|_| true)

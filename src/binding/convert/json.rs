@@ -17,6 +17,14 @@ pub fn from_zval(zval: &Zval) -> Result<Value> {
     read(zval, 0)
 }
 
+/// The tree of a PHP array.
+///
+/// # Errors
+/// As [`from_zval`].
+pub fn from_table(table: &ZendHashTable) -> Result<Value> {
+    read_array(table, 0)
+}
+
 fn read(zval: &Zval, depth: usize) -> Result<Value> {
     if depth > MAX_DEPTH {
         return Err(Error::invalid("array", format!("nested deeper than {MAX_DEPTH} levels")));
@@ -50,7 +58,8 @@ fn read_array(array: &ZendHashTable, depth: usize) -> Result<Value> {
     Ok(Value::Object(map))
 }
 
-fn key_text(key: &ArrayKey<'_>) -> String {
+/// A key as text.
+pub fn key_text(key: &ArrayKey<'_>) -> String {
     match key {
         ArrayKey::Long(index) => index.to_string(),
         ArrayKey::String(text) => text.clone(),

@@ -12,11 +12,12 @@ use ext_php_rs::convert::{FromZval, StubLiteral};
 use ext_php_rs::exception::PhpException;
 use ext_php_rs::ffi::{ext_php_rs_executor_globals, zend_argument_type_error};
 use ext_php_rs::flags::DataType;
-use ext_php_rs::types::Zval;
+use ext_php_rs::types::{ZendCallable, ZendHashTable, Zval};
 use ext_php_rs::zend::ce;
 use serde_json::Value;
 
 use super::json;
+use crate::error::{Error, Result};
 
 /// An `int` or `float` parameter that also takes numeric strings.
 #[derive(Clone, Copy, Debug)]
@@ -81,26 +82,79 @@ impl StubLiteral for Bytes<'_> {
     }
 }
 
-/// An `array` parameter read whole into a tree: `$config` and the like.
-#[derive(Clone, Debug)]
-pub struct Settings(pub Value);
+/// A `?int`, `?string`, … parameter with the default null. `Option` would ask `T` about the null first,
+/// and `T` throws.
+#[derive(Clone, Copy, Debug)]
+pub struct OrNull<T>(pub Option<T>);
+
+impl<'a, T: FromZval<'a>> FromZval<'a> for OrNull<T> {
+    const TYPE: DataType = T::TYPE;
+    const NULLABLE: bool = true;
+
+    fn from_zval(zval: &'a Zval) -> Option<Self> {
+        if zval.is_null() { Some(Self(None)) } else { T::from_zval(zval).map(|value| Self(Some(value))) }
+    }
+
+    fn from_missing() -> Option<Self> {
+        Some(Self(None))
+    }
+}
+
+/// The `$config` parameter: an array read whole into a tree, with the callables at its top level kept
+/// beside it, because a tree cannot hold one.
+pub struct Settings {
+    /// Everything but callables.
+    pub tree: Value,
+    callables: Vec<(String, Zval)>,
+}
 
 impl Settings {
     /// The default `[]`.
     pub fn empty() -> Self {
-        Self(Value::Null)
+        Self { tree: Value::Null, callables: Vec::new() }
     }
+
+    /// Takes out the callable under `key`. It may live as long as the object that keeps it, which the
+    /// engine frees before the request ends.
+    ///
+    /// # Errors
+    /// Something stands there that cannot be called.
+    pub fn take_callable(&mut self, key: &str) -> Result<Option<ZendCallable<'static>>> {
+        if let Some(at) = self.callables.iter().position(|(name, _)| name == key) {
+            let (_, callable) = self.callables.swap_remove(at);
+            return ZendCallable::new_owned(callable).map(Some).map_err(|_| not_callable(key));
+        }
+        let Some(given) = self.tree.as_object_mut().and_then(|map| map.remove(key)) else { return Ok(None) };
+        ZendCallable::new_owned(json::to_zval(&given)).map(Some).map_err(|_| not_callable(key))
+    }
+
+    fn read(table: &ZendHashTable) -> Result<Self> {
+        let mut callables = Vec::new();
+        let mut rest = ZendHashTable::new();
+        for (key, value) in table.iter() {
+            let value = value.dereference();
+            if value.is_object() && value.is_callable() {
+                callables.push((json::key_text(&key), value.shallow_clone()));
+            } else {
+                // Fails only on a full table.
+                let _ = rest.insert(key, value.shallow_clone());
+            }
+        }
+        Ok(Self { tree: json::from_table(&rest)?, callables })
+    }
+}
+
+fn not_callable(key: &str) -> Error {
+    Error::invalid("$config", format!("{key}: expected a callable"))
 }
 
 impl FromZval<'_> for Settings {
     const TYPE: DataType = DataType::Array;
 
     fn from_zval(zval: &Zval) -> Option<Self> {
-        if !zval.is_array() {
-            return type_error("array", zval);
-        }
-        match json::from_zval(zval) {
-            Ok(tree) => Some(Settings(tree)),
+        let Some(table) = zval.array() else { return type_error("array", zval) };
+        match Self::read(table) {
+            Ok(settings) => Some(settings),
             Err(error) => {
                 PhpException::from(error).throw();
                 None

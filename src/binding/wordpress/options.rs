@@ -4,28 +4,69 @@ use serde_json::Value;
 
 use super::hooks;
 use crate::binding::convert::json;
-use crate::ports::Options;
+use crate::ports::{Detached, Options};
 
-/// `get_option` and `update_option`. Without WordPress nothing is found and nothing is stored.
-pub struct WordPressOptions;
+/// Where a class keeps its options: in WordPress, or in the object itself.
+pub enum HostOptions {
+    /// `get_option` and `update_option`.
+    WordPress,
+    /// As long as the object lives.
+    Object(Detached),
+}
 
-impl WordPressOptions {
-    /// Whether options can be stored at all.
-    pub fn available() -> bool {
-        hooks::exists("update_option")
+impl HostOptions {
+    /// WordPress' options where WordPress is loaded.
+    pub fn find() -> Self {
+        if hooks::exists("update_option") { Self::WordPress } else { Self::Object(Detached::default()) }
+    }
+
+    /// Whether other requests will see what is stored.
+    pub fn outlive_the_request(&self) -> bool {
+        matches!(self, Self::WordPress)
+    }
+
+    /// Stores a large option, which WordPress is not to load on every request.
+    pub fn set_large(&self, name: &str, value: &Value) -> bool {
+        match self {
+            Self::WordPress => update(name, value, false),
+            Self::Object(options) => options.set(name, value),
+        }
+    }
+
+    /// Removes an option.
+    pub fn delete(&self, name: &str) {
+        match self {
+            Self::WordPress => {
+                hooks::call("delete_option", vec![&name]);
+            }
+            Self::Object(options) => {
+                options.set(name, &Value::Null);
+            }
+        }
     }
 }
 
-impl Options for WordPressOptions {
+impl Options for HostOptions {
     fn get(&self, name: &str) -> Option<Value> {
-        let stored = hooks::call("get_option", vec![&name])?;
-        // `false` is how WordPress says "never set".
-        (stored.bool() != Some(false)).then(|| json::from_zval(&stored).ok())?
+        match self {
+            Self::WordPress => {
+                let stored = hooks::call("get_option", vec![&name])?;
+                // `false` is how WordPress says "never set".
+                if stored.bool() == Some(false) { None } else { json::from_zval(&stored).ok() }
+            }
+            Self::Object(options) => options.get(name).filter(|value| !value.is_null()),
+        }
     }
 
     fn set(&self, name: &str, value: &Value) -> bool {
-        let value = json::to_zval(value);
-        // update_option answers false for an unchanged value too, which is no failure here.
-        hooks::call("update_option", vec![&name, &value.shallow_clone()]).is_some()
+        match self {
+            Self::WordPress => update(name, value, true),
+            Self::Object(options) => options.set(name, value),
+        }
     }
+}
+
+/// update_option answers false for an unchanged value too, which is no failure here.
+fn update(name: &str, value: &Value, autoload: bool) -> bool {
+    hooks::call("update_option", vec![&name, &json::to_zval(value), &autoload]).is_some()
 }

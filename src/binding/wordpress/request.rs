@@ -10,12 +10,17 @@ use crate::error::{Error, Result};
 pub struct Request<'a>(Option<&'a ZendObject>);
 
 impl<'a> Request<'a> {
+    /// No request: everything is asked of PHP's own variables.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
     /// The request behind a `$request` argument.
     ///
     /// # Errors
     /// Anything but null or an object is misuse.
-    pub fn from_argument(argument: &'a Zval) -> Result<Self> {
-        let argument = argument.dereference();
+    pub fn from_argument(argument: Option<&'a Zval>) -> Result<Self> {
+        let Some(argument) = argument.map(Zval::dereference) else { return Ok(Self::none()) };
         match argument.object() {
             Some(object) => Ok(Self(Some(object))),
             None if argument.is_null() => Ok(Self(None)),
@@ -24,11 +29,6 @@ impl<'a> Request<'a> {
                 format!("expected a WP_REST_Request or null, {} given", json::type_name(argument)),
             )),
         }
-    }
-
-    /// Whether there is a request at all.
-    pub fn is_present(&self) -> bool {
-        self.0.is_some()
     }
 
     /// The HTTP method in upper case; `GET` without a request.

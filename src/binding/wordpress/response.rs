@@ -35,6 +35,21 @@ impl Response {
         self
     }
 
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The headers, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+    }
+
+    /// The body.
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+
     /// The PHP value: a `WP_REST_Response` where that class exists, else
     /// `['status' => int, 'headers' => array, 'body' => array|string]`.
     pub fn into_php(self) -> Zval {
@@ -49,8 +64,8 @@ impl Response {
         let mut response = ensure.try_call(vec![&tree::to_zval(&self.body).shallow_clone()]).ok()?;
         let object = response.object_mut()?;
         object.try_call_method("set_status", vec![&i64::from(self.status)]).ok()?;
-        for (name, value) in &self.headers {
-            object.try_call_method("header", vec![name, &value.as_str().unwrap_or_default()]).ok()?;
+        for (name, value) in self.headers() {
+            object.try_call_method("header", vec![&name, &value]).ok()?;
         }
         Some(response)
     }
