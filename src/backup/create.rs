@@ -3,13 +3,17 @@
 use mysql::Opts;
 
 use super::database::{Dump, TableFilter, dump};
-use super::fault::fault;
+use super::fault::{fault, malformed};
 use super::format::{BackupType, Component, FORMAT, MANIFEST, Manifest, RESTORE_SCRIPT, restore_text};
 use super::gzip::{LEVEL, Pool};
 use super::id::BackupId;
+use super::lineage::parent;
 use super::store::{Draft, Store};
 use crate::clock::Clock;
 use crate::error::Result;
+
+/// The default of [`Request::max_chain`]: a month of daily incrementals.
+pub const MAX_CHAIN: usize = 32;
 
 /// What to back up.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub struct Request {
     pub tables: TableFilter,
     /// The gzip level, 1 to 9.
     pub level: u32,
+    /// How many backups may build on one another before a component is written whole again.
+    pub max_chain: usize,
 }
 
 impl Request {
@@ -35,39 +41,73 @@ impl Request {
             database: None,
             tables: TableFilter::All,
             level: LEVEL,
+            max_chain: MAX_CHAIN,
         }
     }
 }
 
-/// Makes the backup that `request` asks for and returns its manifest. On an error nothing is left.
-pub fn create(store: &Store, request: &Request, clock: &dyn Clock) -> Result<Manifest> {
-    let started = clock.now();
-    let (id, mut draft) = begin(store, request.kind, clock)?;
-    let pool = Pool::new(request.level)?;
-    let mut manifest = Manifest {
-        format: FORMAT,
-        id: id.clone(),
-        kind: request.kind,
-        parent: None,
-        base: id.clone(),
-        chain: vec![id.clone()],
-        components: request.components.clone(),
-        created_at: started.secs(),
-        completed_at: 0,
-        tool: format!("slbp {}", env!("CARGO_PKG_VERSION")),
-        database: None,
-    };
-    if request.components.contains(&Component::Database) {
-        let opts = request.database.as_ref().ok_or_else(|| fault("no database is configured"))?;
-        let work = Dump { opts, filter: &request.tables, id: &id, pool: &pool };
-        manifest.database = Some(dump(&work, &mut draft)?);
+/// What a request comes to, given the backups that exist.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    request: &'a Request,
+    sequence: u64,
+    /// The type it will have: a full when there is nothing that any component could build on.
+    pub kind: BackupType,
+    /// The backup that the database is compared with.
+    pub database_parent: Option<Manifest>,
+}
+
+impl<'a> Plan<'a> {
+    /// Decides on what the new backup builds.
+    pub fn new(store: &Store, request: &'a Request) -> Result<Self> {
+        let existing = store.manifests()?;
+        let parent_of = |component| {
+            let wanted = request.components.contains(&component);
+            let found = parent(request.kind, component, &existing, request.max_chain).filter(|_| wanted);
+            found.cloned()
+        };
+        let database_parent = parent_of(Component::Database);
+        let kind = if database_parent.is_none() { BackupType::Full } else { request.kind };
+        let sequence = existing.first().map_or(1, |newest| newest.sequence + 1);
+        Ok(Self { request, sequence, kind, database_parent })
     }
-    manifest.completed_at = clock.now().secs();
-    write_guides(&mut draft, &manifest)?;
-    let text = serde_json::to_vec_pretty(&manifest).map_err(super::fault::malformed(MANIFEST))?;
-    draft.write(MANIFEST, &text)?;
-    draft.commit()?;
-    Ok(manifest)
+
+    /// Makes the backup and returns its manifest. On an error nothing is left.
+    pub fn execute(self, store: &Store, clock: &dyn Clock) -> Result<Manifest> {
+        let request = self.request;
+        let started = clock.now();
+        let (id, mut draft) = begin(store, self.kind, clock)?;
+        let pool = Pool::new(request.level)?;
+        let mut manifest = Manifest {
+            format: FORMAT,
+            id: id.clone(),
+            sequence: self.sequence,
+            kind: self.kind,
+            components: request.components.clone(),
+            created_at: started.secs(),
+            completed_at: 0,
+            tool: format!("slbp {}", env!("CARGO_PKG_VERSION")),
+            database: None,
+        };
+        if request.components.contains(&Component::Database) {
+            let opts = request.database.as_ref().ok_or_else(|| fault("no database is configured"))?;
+            let parent = self.database_parent.as_ref();
+            let parent = parent.and_then(|manifest| Some((&manifest.id, manifest.database.as_ref()?)));
+            let work = Dump { opts, filter: &request.tables, id: &id, pool: &pool, store, parent };
+            manifest.database = Some(dump(&work, &mut draft)?);
+        }
+        manifest.completed_at = clock.now().secs();
+        write_guides(&mut draft, &manifest)?;
+        let text = serde_json::to_vec_pretty(&manifest).map_err(malformed(MANIFEST))?;
+        draft.write(MANIFEST, &text)?;
+        draft.commit()?;
+        Ok(manifest)
+    }
+}
+
+/// Plans and makes the backup that `request` asks for.
+pub fn create(store: &Store, request: &Request, clock: &dyn Clock) -> Result<Manifest> {
+    Plan::new(store, request)?.execute(store, clock)
 }
 
 fn begin(store: &Store, kind: BackupType, clock: &dyn Clock) -> Result<(BackupId, Draft)> {
@@ -81,8 +121,12 @@ fn begin(store: &Store, kind: BackupType, clock: &dyn Clock) -> Result<(BackupId
 }
 
 fn write_guides(draft: &mut Draft, manifest: &Manifest) -> Result<()> {
-    let chain: String = manifest.chain.iter().map(|id| format!("{id}\n")).collect();
-    draft.write("CHAIN", chain.as_bytes())?;
+    for (folder, component) in [("db", Component::Database), ("files", Component::Files)] {
+        if let Some(lineage) = manifest.lineage(component) {
+            let chain: String = lineage.chain.iter().map(|id| format!("{id}\n")).collect();
+            draft.write(&format!("{folder}/CHAIN"), chain.as_bytes())?;
+        }
+    }
     draft.write("restore.sh", RESTORE_SCRIPT.as_bytes())?;
     draft.write("RESTORE.txt", restore_text(manifest).as_bytes())
 }

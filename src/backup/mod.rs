@@ -14,6 +14,7 @@ mod fault;
 pub mod format;
 mod gzip;
 mod id;
+pub mod lineage;
 mod store;
 pub mod verify;
 

@@ -6,6 +6,7 @@
 //!
 //! Everything is private to the owner (0700, 0600): a backup holds the whole site.
 
+use std::cmp::Reverse;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -84,6 +85,14 @@ impl Store {
     /// The manifest of `id`, which must exist.
     pub fn manifest(&self, id: &BackupId) -> Result<Manifest> {
         self.find(id)?.ok_or_else(|| fault(format!("there is no backup {id}")))
+    }
+
+    /// Every backup, newest first. One whose manifest cannot be read is left out.
+    pub fn manifests(&self) -> Result<Vec<Manifest>> {
+        let mut manifests: Vec<Manifest> =
+            self.ids()?.iter().filter_map(|id| self.find(id).ok().flatten()).collect();
+        manifests.sort_by_key(|manifest| Reverse(manifest.sequence));
+        Ok(manifests)
     }
 
     /// The checksums of `id`.

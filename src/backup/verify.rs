@@ -42,9 +42,9 @@ impl Report {
 pub fn verify(store: &Store, id: &BackupId) -> Result<Report> {
     let manifest = store.manifest(id)?;
     let mut report = Report::default();
-    for member in &manifest.chain {
-        match store.find(member) {
-            Ok(Some(_)) => check_files(store, member, &mut report),
+    for member in manifest.needs() {
+        match store.find(&member) {
+            Ok(Some(_)) => check_files(store, &member, &mut report),
             Ok(None) => report.errors.push(format!("backup {member}, which this one builds on, is missing")),
             Err(error) => report.errors.push(error.to_string()),
         }

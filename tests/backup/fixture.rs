@@ -81,10 +81,14 @@ pub fn state(database: &Database) -> BTreeMap<String, String> {
                 .iter()
                 .map(|row: &Row| row.get(0).unwrap())
                 .collect();
-            for column in columns {
-                let of_column =
-                    format!("SELECT SUM(CRC32(HEX(`{}`))) FROM {quoted}", column.replace('`', "``"));
-                let sum: Option<Option<String>> = conn.query_first(of_column).unwrap();
+            let sums: Vec<String> = columns
+                .iter()
+                .map(|column| format!("SUM(CRC32(HEX(`{}`)))", column.replace('`', "``")))
+                .collect();
+            let of_columns: Row =
+                conn.query_first(format!("SELECT {} FROM {quoted}", sums.join(", "))).unwrap().unwrap();
+            for (at, column) in columns.iter().enumerate() {
+                let sum = of_columns.get::<Option<String>, _>(at);
                 state.insert(format!("column {table}.{column}"), format!("{sum:?}"));
             }
             state.insert(format!("rows of {table}"), format!("{count} {:?}", sum.get::<Option<u64>, _>(1)));

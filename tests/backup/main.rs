@@ -5,3 +5,4 @@
 mod common;
 mod fixture;
 mod full;
+mod incremental;

@@ -4,6 +4,10 @@
 //! order and never holds more than a few ranges, so memory does not grow with the data. A table
 //! that is altered under the snapshot (error 1412) makes the whole snapshot worthless: it is taken
 //! again, at most three times, and never skipped.
+//!
+//! With a parent, a table of the same definition is read range by range of the parent, and only
+//! ranges with another hash are stored. Deletes need no log: a range that lost a row has another
+//! hash. Any other table is dropped and created again.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,28 +15,31 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use mysql::prelude::Queryable;
-use mysql::{Conn, Opts, Value};
+use mysql::{Conn, Opts};
 
 use super::super::fault::{database, fault};
-use super::super::format::{DatabasePart, Object, Sum, TablePart};
+use super::super::format::{DatabasePart, Lineage, Object, RangeReader, Sum, TablePart};
 use super::super::gzip::{Pool, cores};
 use super::super::id::BackupId;
-use super::super::store::{Draft, hex};
-use super::column::identifier;
+use super::super::store::{Draft, Store, hex};
+use super::read::TableReader;
 use super::schema::{self, Table, TableFilter};
 use super::snapshot::Snapshot;
-use super::sql_file::{Removals, write_post, write_pre};
-use super::table::{Batch, TableWriter, Written, bound_of, insert_head, range_size};
+use super::sql_file::{Removals, write_deletes, write_post, write_pre};
+use super::table::{TableWriter, Written, range_size};
 use crate::error::Result;
 
 const ATTEMPTS: u32 = 3;
 
-/// What to read and where to write it.
+/// What to read and what it builds on.
 pub(crate) struct Dump<'a> {
     pub opts: &'a Opts,
     pub filter: &'a TableFilter,
     pub id: &'a BackupId,
     pub pool: &'a Pool,
+    pub store: &'a Store,
+    /// The parent's id and its database component.
+    pub parent: Option<(&'a BackupId, &'a DatabasePart)>,
 }
 
 /// Writes the database component into `draft`.
@@ -40,7 +47,7 @@ pub(crate) fn dump(work: &Dump<'_>, draft: &mut Draft) -> Result<DatabasePart> {
     let mut attempt = 1;
     loop {
         let moved = AtomicBool::new(false);
-        match once(work, draft, &moved) {
+        match Attempt::begin(work, draft, &moved).and_then(Attempt::run) {
             Ok((part, sums)) => {
                 sums.into_iter().for_each(|sum| draft.keep(sum));
                 return Ok(part);
@@ -54,153 +61,194 @@ pub(crate) fn dump(work: &Dump<'_>, draft: &mut Draft) -> Result<DatabasePart> {
     }
 }
 
-fn once(work: &Dump<'_>, draft: &Draft, moved: &AtomicBool) -> Result<(DatabasePart, Vec<Sum>)> {
-    let mut snapshot = Snapshot::take(work.opts, cores())?;
-    let (name, server, tables, objects) = describe(&mut snapshot, work.filter)?;
-    let stems = stems(&tables);
-    let jobs = {
-        let mut jobs: Vec<usize> = (0..tables.len()).collect();
-        jobs.sort_by_key(|at| tables.get(*at).map(|table| table.estimated_bytes));
-        Mutex::new(jobs)
-    };
-    let done: Mutex<Vec<(usize, Written)>> = Mutex::new(Vec::with_capacity(tables.len()));
-    let stop = AtomicBool::new(false);
+/// One snapshot and what is in it.
+struct Attempt<'a> {
+    work: &'a Dump<'a>,
+    draft: &'a Draft,
+    moved: &'a AtomicBool,
+    stop: AtomicBool,
+    snapshot: Snapshot,
+    name: String,
+    server: String,
+    tables: Vec<Table>,
+    stems: Vec<String>,
+    objects: Vec<Object>,
+}
 
-    let read_tables = |mut conn: Conn| -> Result<()> {
-        while let Some(at) = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            let (Some(table), Some(stem)) = (tables.get(at), stems.get(at)) else { continue };
-            let mut writer = TableWriter::new(draft, work.pool, work.id, stem)?;
-            let read = read_table(&mut conn, table, &mut writer, &stop, moved);
-            if let Err(error) = read {
-                stop.store(true, Ordering::Relaxed);
-                return Err(error.context(format!("table {}", table.name)));
+/// A table in the backup: what was written, and whether it is dropped and created again.
+struct Outcome {
+    written: Written,
+    range_size: usize,
+    recreated: bool,
+}
+
+impl<'a> Attempt<'a> {
+    fn begin(work: &'a Dump<'a>, draft: &'a Draft, moved: &'a AtomicBool) -> Result<Self> {
+        let mut snapshot = Snapshot::take(work.opts, cores())?;
+        let conn = snapshot.sessions.first_mut().ok_or_else(|| fault("the snapshot has no session"))?;
+        let facts: Option<(Option<String>, String)> = conn
+            .query_first("SELECT DATABASE(), VERSION()")
+            .map_err(database("asking for the database's name"))?;
+        let (name, server) = facts.unwrap_or_default();
+        let name = name.ok_or_else(|| fault("the connection names no database"))?;
+        let tables = schema::tables(conn, work.filter)?;
+        let objects = schema::objects(conn, work.filter)?;
+        let stems = stems(&tables);
+        let stop = AtomicBool::new(false);
+        Ok(Self { work, draft, moved, stop, snapshot, name, server, tables, stems, objects })
+    }
+
+    fn run(mut self) -> Result<(DatabasePart, Vec<Sum>)> {
+        let outcomes = self.read_tables()?;
+        let mut sums = self.write_around(&outcomes)?;
+        let mut tables = Vec::with_capacity(self.tables.len());
+        let mut largest_statement = 0;
+        for ((table, stem), outcome) in self.tables.into_iter().zip(self.stems).zip(outcomes) {
+            largest_statement = largest_statement.max(outcome.written.largest_statement);
+            tables.push(part(table, stem, &outcome));
+            sums.extend(outcome.written.sums);
+        }
+        let part = DatabasePart {
+            lineage: Lineage::of(self.work.id, self.work.parent.map(|(_, part)| &part.lineage)),
+            name: self.name,
+            server: self.server,
+            snapshot_at: self.snapshot.at,
+            binlog: self.snapshot.binlog,
+            consistency: self.snapshot.consistency.to_owned(),
+            largest_statement,
+            tables,
+            objects: self.objects,
+        };
+        Ok((part, sums))
+    }
+
+    /// Reads every table, in as many threads as there are sessions.
+    fn read_tables(&mut self) -> Result<Vec<Outcome>> {
+        let sessions = std::mem::take(&mut self.snapshot.sessions);
+        let mut order: Vec<usize> = (0..self.tables.len()).collect();
+        order.sort_by_key(|at| self.tables.get(*at).map(|table| table.estimated_bytes));
+        let jobs = Mutex::new(order);
+        let done: Mutex<Vec<(usize, Outcome)>> = Mutex::new(Vec::with_capacity(self.tables.len()));
+        let this = &*self;
+        let read = |mut conn: Conn| -> Result<()> {
+            loop {
+                let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some(at) = next else { return Ok(()) };
+                let outcome = this
+                    .read_table(&mut conn, at)
+                    .inspect_err(|_| this.stop.store(true, Ordering::Relaxed))?;
+                done.lock().unwrap_or_else(PoisonError::into_inner).push((at, outcome));
             }
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, writer.finish()?));
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let readers: Vec<_> =
-            snapshot.sessions.drain(..).map(|conn| scope.spawn(|| read_tables(conn))).collect();
-        let ended =
-            readers.into_iter().map(|reader| reader.join().map_err(|_| fault("a dump thread panicked"))?);
-        ended.collect::<Vec<Result<()>>>().into_iter().collect::<Result<()>>()
-    })?;
-
-    let mut written = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    written.sort_by_key(|(at, _)| *at);
-    let mut sums =
-        vec![write_pre(draft, &Removals::default(), tables.iter())?, write_post(draft, &objects, &tables)?];
-    let mut parts = Vec::with_capacity(tables.len());
-    let mut largest_statement = 0;
-    for ((table, stem), (_, written)) in tables.into_iter().zip(stems).zip(written) {
-        largest_statement = largest_statement.max(written.largest_statement);
-        let in_snapshot = table.transactional();
-        parts.push(TablePart {
-            name: table.name,
-            stem,
-            engine: table.engine,
-            create: table.create,
-            auto_increment: table.auto_increment,
-            columns: table.columns,
-            key: table.key,
-            rows: written.rows,
-            bytes: written.bytes,
-            stored: written.stored,
-            recreated: true,
-            in_snapshot,
-        });
-        sums.extend(written.sums);
+        };
+        thread::scope(|scope| {
+            let readers: Vec<_> = sessions.into_iter().map(|conn| scope.spawn(|| read(conn))).collect();
+            let ended: Vec<Result<()>> = readers
+                .into_iter()
+                .map(|reader| reader.join().unwrap_or_else(|_| Err(fault("a dump thread panicked"))))
+                .collect();
+            ended.into_iter().collect::<Result<()>>()
+        })?;
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(at, _)| *at);
+        Ok(done.into_iter().map(|(_, outcome)| outcome).collect())
     }
-    let part = DatabasePart {
-        name,
-        server,
-        snapshot_at: snapshot.at,
-        binlog: snapshot.binlog,
-        consistency: snapshot.consistency.to_owned(),
-        largest_statement,
-        tables: parts,
-        objects,
-    };
-    Ok((part, sums))
-}
 
-type Description = (String, String, Vec<Table>, Vec<Object>);
-
-fn describe(snapshot: &mut Snapshot, filter: &TableFilter) -> Result<Description> {
-    let conn = snapshot.sessions.first_mut().ok_or_else(|| fault("the snapshot has no session"))?;
-    let facts: Option<(Option<String>, String)> = conn
-        .query_first("SELECT DATABASE(), VERSION()")
-        .map_err(database("asking for the database's name"))?;
-    let (name, server) = facts.unwrap_or_default();
-    let name = name.ok_or_else(|| fault("the connection names no database"))?;
-    Ok((name, server, schema::tables(conn, filter)?, schema::objects(conn, filter)?))
-}
-
-fn read_table(
-    conn: &mut Conn,
-    table: &Table,
-    writer: &mut TableWriter<'_>,
-    stop: &AtomicBool,
-    moved: &AtomicBool,
-) -> Result<()> {
-    let head = insert_head(&table.name, &table.columns);
-    let size = range_size(table.estimated_bytes);
-    let mut batch = Batch::new(None);
-    scan(conn, table, "1", moved, |row| {
-        if batch.length() >= size {
-            let next = Batch::new(Some(bound_of(table, row)));
-            writer.push(std::mem::replace(&mut batch, next), None)?;
-            if stop.load(Ordering::Relaxed) {
-                return Err(fault("stopped because another table failed"));
-            }
-        }
-        batch.push(&head, &table.columns, row);
-        Ok(())
-    })?;
-    writer.push(batch, None)
-}
-
-/// Calls `each` for every row of `table` that meets `condition`, in key order.
-fn scan(
-    conn: &mut Conn,
-    table: &Table,
-    condition: &str,
-    moved: &AtomicBool,
-    mut each: impl FnMut(&[Value]) -> Result<()>,
-) -> Result<()> {
-    let failed = |error: mysql::Error| {
-        if definition_changed(&error) {
-            moved.store(true, Ordering::Relaxed);
-        }
-        database("reading rows")(error)
-    };
-    let mut rows = conn.query_iter(select(table, condition)).map_err(failed)?;
-    while let Some(set) = rows.iter() {
-        for row in set {
-            each(&row.map_err(failed)?.unwrap())?;
-        }
+    fn read_table(&self, conn: &mut Conn, at: usize) -> Result<Outcome> {
+        let (Some(table), Some(stem)) = (self.tables.get(at), self.stems.get(at)) else {
+            return Err(fault("a table was lost from the list"));
+        };
+        let parent = self.parent_of(table);
+        let size = parent
+            .as_ref()
+            .map_or_else(|| range_size(table.estimated_bytes), |part| part.range_size as usize);
+        let mut reader = TableReader { conn, table, size, stop: &self.stop, moved: self.moved };
+        let mut writer = TableWriter::new(self.draft, self.work.pool, self.work.id, stem)?;
+        let recreated = match parent {
+            None => reader.read_all(&mut writer).map(|()| true),
+            Some(part) if table.key.is_empty() => self.read_keyless(&mut reader, part, &mut writer),
+            Some(part) => reader.read_changes(self.parent_ranges(part)?, &mut writer).map(|()| false),
+        };
+        let recreated = recreated.map_err(|error| error.context(format!("table {}", table.name)))?;
+        Ok(Outcome { written: writer.finish()?, range_size: size, recreated })
     }
-    Ok(())
+
+    /// Without a key, rows cannot be told apart: the table is the parent's or it is new.
+    fn read_keyless(
+        &self,
+        reader: &mut TableReader<'_>,
+        parent: &TablePart,
+        writer: &mut TableWriter<'_>,
+    ) -> Result<bool> {
+        if !reader.unchanged(self.parent_ranges(parent)?)? {
+            return reader.read_all(writer).map(|()| true);
+        }
+        for range in self.parent_ranges(parent)? {
+            writer.refer(&range?)?;
+        }
+        Ok(false)
+    }
+
+    /// The table in the parent, when it had the same definition.
+    fn parent_of(&self, table: &Table) -> Option<&'a TablePart> {
+        let (_, parent) = self.work.parent?;
+        let same = |part: &&TablePart| {
+            part.name == table.name
+                && part.create == table.create
+                && part.columns == table.columns
+                && part.key == table.key
+        };
+        parent.tables.iter().find(same)
+    }
+
+    fn parent_ranges(&self, table: &TablePart) -> Result<RangeReader> {
+        let (id, _) = self.work.parent.ok_or_else(|| fault("there is no parent"))?;
+        RangeReader::open(&self.work.store.folder(id).join(format!("db/{}.ranges", table.stem)))
+    }
+
+    /// Writes the SQL before and after the rows.
+    fn write_around(&self, outcomes: &[Outcome]) -> Result<Vec<Sum>> {
+        let parent = self.work.parent.map(|(_, part)| part);
+        let gone = |part: &&TablePart| !self.tables.iter().any(|table| table.name == part.name);
+        let removals = Removals {
+            objects: parent.map(|part| part.objects.as_slice()).unwrap_or_default(),
+            tables: parent
+                .iter()
+                .flat_map(|part| &part.tables)
+                .filter(gone)
+                .map(|part| part.name.as_str())
+                .collect(),
+        };
+        let pairs = || self.tables.iter().zip(outcomes);
+        let recreated = pairs().filter(|(_, outcome)| outcome.recreated).map(|(table, _)| table);
+        let changed = pairs().filter(|(_, outcome)| !outcome.recreated);
+        let mut sums = vec![
+            write_pre(self.draft, &removals, recreated)?,
+            write_post(self.draft, &self.objects, &self.tables)?,
+        ];
+        if parent.is_some() {
+            let runs = changed.map(|(table, outcome)| (table, outcome.written.changed.as_slice()));
+            sums.push(write_deletes(self.draft, runs)?);
+        }
+        Ok(sums)
+    }
 }
 
-fn select(table: &Table, condition: &str) -> String {
-    let expressions: Vec<String> = table.columns.iter().map(|column| column.expression()).collect();
-    let order: Vec<String> = table.key.iter().map(|name| identifier(name)).collect();
-    let mut sql = format!("SELECT {} FROM {}", expressions.join(","), identifier(&table.name));
-    if table.index == "PRIMARY" {
-        sql.push_str(" FORCE INDEX (PRIMARY)");
+fn part(table: Table, stem: String, outcome: &Outcome) -> TablePart {
+    TablePart {
+        in_snapshot: table.transactional(),
+        name: table.name,
+        stem,
+        engine: table.engine,
+        create: table.create,
+        auto_increment: table.auto_increment,
+        columns: table.columns,
+        key: table.key,
+        range_size: outcome.range_size as u64,
+        rows: outcome.written.rows,
+        bytes: outcome.written.bytes,
+        stored: outcome.written.stored,
+        recreated: outcome.recreated,
     }
-    sql.push_str(&format!(" WHERE {condition}"));
-    if !order.is_empty() {
-        sql.push_str(&format!(" ORDER BY {}", order.join(",")));
-    }
-    sql
-}
-
-/// 1412: the table was altered after the snapshot. 1146: it was dropped since it was listed.
-fn definition_changed(error: &mysql::Error) -> bool {
-    matches!(error, mysql::Error::MySqlError(error) if matches!(error.code, 1412 | 1146))
 }
 
 /// File stems, one for each table: `100-` sorts them between what goes before and after, and a

@@ -3,6 +3,7 @@
 pub mod column;
 mod dump;
 pub mod key;
+mod read;
 mod schema;
 mod session;
 mod snapshot;

@@ -6,11 +6,13 @@ use std::path::Path;
 use flate2::Compression;
 
 use super::super::fault::file;
-use super::super::format::{Object, ObjectKind, POST, PRE, SQL_HEADER, Sum};
+use super::super::format::{DELETES, Object, ObjectKind, POST, PRE, SQL_HEADER, Sum};
 use super::super::gzip::{LEVEL, member};
 use super::super::store::Draft;
 use super::column::{identifier, quoted};
+use super::key::condition;
 use super::schema::Table;
+use super::table::Run;
 use crate::error::Result;
 
 /// What the restored database must lose before it gets anything new.
@@ -39,6 +41,22 @@ pub(crate) fn write_pre<'a>(
         sql.push_str(&format!("DROP TABLE IF EXISTS {};\n{};\n", identifier(&table.name), table.create));
     }
     write(draft, PRE, &sql)
+}
+
+/// Writes `050-delete.sql.gz`. All deletes come before all inserts: a unique value may have moved
+/// from one range to another.
+pub(crate) fn write_deletes<'a>(
+    draft: &Draft,
+    changed: impl Iterator<Item = (&'a Table, &'a [Run])>,
+) -> Result<Sum> {
+    let mut sql = String::from(SQL_HEADER);
+    for (table, runs) in changed {
+        for (lower, upper) in runs {
+            let range = condition(&table.key, lower.as_ref(), upper.as_ref());
+            sql.push_str(&format!("DELETE FROM {} WHERE {range};\n", identifier(&table.name)));
+        }
+    }
+    write(draft, DELETES, &sql)
 }
 
 /// Writes `990-post.sql.gz`: objects in the order in which they can be created, then counters.

@@ -66,7 +66,8 @@ impl Batch {
         self.rows += 1;
     }
 
-    fn into_sql(mut self) -> Vec<u8> {
+    /// The statement.
+    pub fn into_sql(mut self) -> Vec<u8> {
         if self.rows > 0 {
             self.sql.extend_from_slice(b";\n");
         }
@@ -83,6 +84,9 @@ pub(crate) fn bound_of(table: &Table, row: &[Value]) -> Bound {
     table.key.iter().filter_map(literal).collect()
 }
 
+/// A run of ranges `[lower, upper)`.
+pub(crate) type Run = (Option<Bound>, Option<Bound>);
+
 /// What was written of a table.
 pub(crate) struct Written {
     pub rows: u64,
@@ -90,7 +94,7 @@ pub(crate) struct Written {
     pub stored: u64,
     pub largest_statement: u64,
     /// Runs of ranges that are not the parent's, as `[lower, upper)`.
-    pub changed: Vec<(Option<Bound>, Option<Bound>)>,
+    pub changed: Vec<Run>,
     pub sums: Vec<Sum>,
 }
 
@@ -149,6 +153,12 @@ impl<'a> TableWriter<'a> {
         Ok(())
     }
 
+    /// Takes a range that was found to be the parent's.
+    pub fn refer(&mut self, range: &Range) -> Result<()> {
+        self.count(range);
+        self.ranges.push(range).map_err(file("write", Path::new(self.stem)))
+    }
+
     /// Finishes the files.
     pub fn finish(mut self) -> Result<Written> {
         while !self.pending.is_empty() {
@@ -169,9 +179,7 @@ impl<'a> TableWriter<'a> {
         let Some(Waiting { mut range, parent, sealed }) = self.pending.pop_front() else { return Ok(()) };
         let sealed = sealed.wait()?;
         range.hash = sealed.hash;
-        self.written.rows += range.rows;
-        self.written.bytes += range.bytes;
-        self.written.largest_statement = self.written.largest_statement.max(range.bytes);
+        self.count(&range);
         match (sealed.member, parent) {
             (None, Some(parent)) => {
                 range.stored = parent.stored;
@@ -187,6 +195,12 @@ impl<'a> TableWriter<'a> {
             }
         }
         self.ranges.push(&range).map_err(file("write", Path::new(self.stem)))
+    }
+
+    fn count(&mut self, range: &Range) {
+        self.written.rows += range.rows;
+        self.written.bytes += range.bytes;
+        self.written.largest_statement = self.written.largest_statement.max(range.bytes);
     }
 
     fn store(&mut self, member: &[u8]) -> Result<Stored> {

@@ -2,27 +2,26 @@
 
 use super::manifest::Manifest;
 
-/// `restore.sh`, the same in every backup. It reads the chain from the file `CHAIN` next to it.
+/// `restore.sh`, the same in every backup. What a component builds on is in its file `CHAIN`.
 pub const RESTORE_SCRIPT: &str = include_str!("restore.sh");
 
 /// `RESTORE.txt`.
 pub fn restore_text(manifest: &Manifest) -> String {
     let id = &manifest.id;
-    let chain: Vec<&str> = manifest.chain.iter().map(|id| id.as_str()).collect();
-    let chain = chain.join(" ");
+    let needs: Vec<String> = manifest.needs().iter().map(|id| format!("    {id}\n")).collect();
     format!(
         "\
 This is the {kind} backup {id}.
 
-It can be restored without slbp and without PHP. It builds on: {chain}
-(keep those folders next to this one).
+It can be restored without slbp and without PHP. The folders it needs, next to one another:
 
+{needs}
     sh restore.sh --database NAME --socket /run/mysqld/mysqld.sock --user root --files /srv/site
 
 The database NAME must exist; its tables of the same names are replaced. Leave out --database or
 --files to restore only the other. Passwords are taken from MYSQL_PWD or ~/.my.cnf.
 
-By hand, for each backup in the order above:
+By hand, for each backup in the order of db/CHAIN and files/CHAIN:
 
     sha256sum -c SHA256SUMS
     gunzip -c db/*.sql.gz | mariadb --binary-mode NAME
@@ -30,5 +29,6 @@ By hand, for each backup in the order above:
     tar -xzpf files/files.tar.gz -C /srv/site
 ",
         kind = manifest.kind.name(),
+        needs = needs.concat(),
     )
 }

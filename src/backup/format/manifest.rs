@@ -61,15 +61,11 @@ pub struct Manifest {
     pub format: u32,
     /// The backup's id, also its folder's name.
     pub id: BackupId,
+    /// Its place in the store: later backups have larger numbers, whatever the clock did.
+    pub sequence: u64,
     /// What it builds on.
     #[serde(rename = "type")]
     pub kind: BackupType,
-    /// The backup it was compared with; `None` for a full.
-    pub parent: Option<BackupId>,
-    /// The full backup at the start of its chain; its own id for a full.
-    pub base: BackupId,
-    /// Every backup that must be applied in order to get here, its own id last.
-    pub chain: Vec<BackupId>,
     /// The components in it.
     pub components: Vec<Component>,
     /// When the backup began: seconds since the epoch, UTC.
@@ -83,9 +79,58 @@ pub struct Manifest {
     pub database: Option<DatabasePart>,
 }
 
+impl Manifest {
+    /// On what `component` builds; `None` when it is not in this backup.
+    pub fn lineage(&self, component: Component) -> Option<&Lineage> {
+        match component {
+            Component::Database => self.database.as_ref().map(|part| &part.lineage),
+            Component::Files | Component::Config => None,
+        }
+    }
+
+    /// Every backup that restoring this one reads, oldest first, its own id last.
+    pub fn needs(&self) -> Vec<BackupId> {
+        let lineages =
+            [Component::Database, Component::Files].into_iter().filter_map(|part| self.lineage(part));
+        let mut ids: Vec<BackupId> = lineages.flat_map(|lineage| lineage.chain.clone()).collect();
+        ids.sort();
+        ids.dedup();
+        ids.retain(|id| *id != self.id);
+        ids.push(self.id.clone());
+        ids
+    }
+}
+
+/// On what a component of a backup builds. Components have lineages of their own, because a daily
+/// backup of the database may lie between two backups of the files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The backup it was compared with; `None` when it is complete in itself.
+    pub parent: Option<BackupId>,
+    /// Every backup that must be applied in order to get here, its own id last.
+    pub chain: Vec<BackupId>,
+}
+
+impl Lineage {
+    /// The lineage of `id`, which builds on `parent`.
+    pub fn of(id: &BackupId, parent: Option<&Lineage>) -> Self {
+        let mut chain = parent.map(|parent| parent.chain.clone()).unwrap_or_default();
+        let parent = chain.last().cloned();
+        chain.push(id.clone());
+        Self { parent, chain }
+    }
+
+    /// The complete backup at the start of the chain.
+    pub fn base(&self) -> Option<&BackupId> {
+        self.chain.first()
+    }
+}
+
 /// The database component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatabasePart {
+    /// On what it builds.
+    pub lineage: Lineage,
     /// The database's name where it was taken.
     pub name: String,
     /// The server's version.
@@ -121,6 +166,8 @@ pub struct TablePart {
     pub columns: Vec<Column>,
     /// The columns of the key that ranges are cut by; empty when no key will do.
     pub key: Vec<String>,
+    /// The size at which a range was closed, in bytes of SQL.
+    pub range_size: u64,
     /// Rows in the table.
     pub rows: u64,
     /// Bytes of the SQL that inserts them all.

@@ -4,6 +4,7 @@
 //! <id>/manifest.json            what it is, what it contains, on what it builds
 //! <id>/SHA256SUMS               of every other file; `sha256sum -c SHA256SUMS` works
 //! <id>/RESTORE.txt restore.sh   restoring by hand with sh, tar, gunzip and the mariadb client
+//! <id>/db/CHAIN                 ids to apply in order, this one last
 //! <id>/db/000-pre.sql.gz        drops and creates
 //! <id>/db/050-delete.sql.gz     only when building on a parent: the key ranges to empty first
 //! <id>/db/100-<table>.sql.gz    rows; one gzip member for each key range that is stored here
@@ -20,7 +21,9 @@ mod ranges;
 mod sums;
 
 pub use guide::{RESTORE_SCRIPT, restore_text};
-pub use manifest::{BackupType, Component, DatabasePart, FORMAT, Manifest, Object, ObjectKind, TablePart};
+pub use manifest::{
+    BackupType, Component, DatabasePart, FORMAT, Lineage, Manifest, Object, ObjectKind, TablePart,
+};
 pub use ranges::{Range, RangeReader, RangeWriter, Stored};
 pub use sums::{Sum, parse_sums, render_sums};
 

@@ -45,11 +45,19 @@ done
 here=$(cd "$(dirname "$0")" && pwd)
 store=$(dirname "$here")
 
-chain=$(cat "$here/CHAIN")
-for id in $chain; do
-    [ -f "$store/$id/SHA256SUMS" ] || die "backup $id, which this one builds on, is missing in $store"
-    (cd "$store/$id" && sha256sum --quiet -c SHA256SUMS) || die "backup $id is damaged; nothing was changed"
-done
+# The ids that component $1 must apply in order; their sums are checked before anything changes.
+chain_of() {
+    [ -f "$here/$1/CHAIN" ] || die "this backup has no $1"
+    for id in $(cat "$here/$1/CHAIN"); do
+        [ -f "$store/$id/SHA256SUMS" ] || die "backup $id, which this one builds on, is missing in $store"
+        (cd "$store/$id" && sha256sum --quiet -c SHA256SUMS) >&2 || die "backup $id is damaged; nothing was changed"
+        echo "$id"
+    done
+}
+
+db_chain='' files_chain=''
+[ -z "$database" ] || db_chain=$(chain_of db)
+[ -z "$files" ] || files_chain=$(chain_of files)
 
 if [ -n "$database" ]; then
     client=$(command -v mariadb || command -v mysql) || die "no mariadb or mysql client"
@@ -61,7 +69,7 @@ if [ -n "$database" ]; then
         [ -z "$user" ] || set -- "$@" --user="$user"
         "$client" "$@" "$database"
     }
-    for id in $chain; do
+    for id in $db_chain; do
         for part in "$store/$id"/db/*.sql.gz; do
             [ -f "$part" ] || continue
             gunzip -t "$part" || die "$part is damaged"
@@ -72,7 +80,7 @@ fi
 
 if [ -n "$files" ]; then
     mkdir -p "$files"
-    for id in $chain; do
+    for id in $files_chain; do
         if [ -f "$store/$id/files/deleted.lst" ]; then
             (cd "$files" && xargs -0 rm -rf -- <"$store/$id/files/deleted.lst")
         fi
