@@ -108,7 +108,8 @@ class SLBP_Rate_Limiter
     /**
      * Records bad behaviour; enough of it within `auto_ban.window` bans the client.
      *
-     * @param string $kind 'failed_login', 'not_found', 'invalid_username', 'xmlrpc', 'denied' or a name of your own.
+     * @param string $kind 'failed_login', 'not_found', 'invalid_username', 'xmlrpc' or a name of your own; 'denied' (came
+     *     although its limit was used up) weighs a tenth.
      * @param int $weight How many violations it counts for, >= 1.
      *
      * @return array{banned: bool, violations: int, threshold: int, ban_seconds: int, ban_expires: int, exempt: bool}

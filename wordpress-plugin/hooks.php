@@ -19,7 +19,13 @@ add_action( 'login_init', 'slbp_limit_login', 1 );
 add_action( 'admin_init', 'slbp_limit_ajax', 1 );
 add_filter( 'wp_xmlrpc_server_class', 'slbp_xmlrpc_server_class', 20 );
 
+// The lists are in force everywhere once their options change, whoever changed them.
+foreach ( array( 'add', 'update', 'delete' ) as $slbp_change ) {
+	add_action( "{$slbp_change}_option_slbp_rate_limit_whitelist", 'slbp_announce_list_change' );
+	add_action( "{$slbp_change}_option_slbp_rate_limit_blacklist", 'slbp_announce_list_change' );
+}
+
 // What a visitor does wrong is remembered, and enough of it bans the address.
-add_action( 'wp_login_failed', 'slbp_record_failed_login', 10, 2 );
+add_action( 'wp_login_failed', 'slbp_record_failed_login' );
 add_action( 'application_password_failed_authentication', 'slbp_record_failed_application_password' );
 add_action( 'template_redirect', 'slbp_record_missing_page' );

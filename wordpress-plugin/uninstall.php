@@ -10,7 +10,7 @@ if ( ! defined( 'WP_UNINSTALL_PLUGIN' ) ) {
 	exit;
 }
 
-$slbp_options = array( 'slbp_rate_limit_all_rest', 'slbp_draining' );
+$slbp_options = array( 'slbp_rate_limit_all_rest', 'slbp_draining', 'slbp_rate_limit_lists_revision' );
 if ( defined( 'SLBP_REMOVE_DATA' ) && SLBP_REMOVE_DATA ) {
 	array_push( $slbp_options, 'slbp_rate_limits', 'slbp_rate_limit_whitelist', 'slbp_rate_limit_blacklist', 'slbp_auto_ban_config', 'slbp_trusted_proxies' );
 }

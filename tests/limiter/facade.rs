@@ -245,7 +245,8 @@ fn many_names_from_one_address_weigh_double_and_many_tries_of_one_name_do_not() 
 #[test]
 fn refused_requests_are_a_tenth_of_a_violation() {
     let limiter = Bench::new().limiter(json!({"auto_ban": {"threshold": 2, "window": 600}}));
-    let outcomes: Vec<_> = (0..20).map(|_| limiter.record_denial(b"user:1").unwrap().banned).collect();
+    let outcomes: Vec<_> =
+        (0..20).map(|_| limiter.record_violation(b"user:1", "denied", 1).unwrap().banned).collect();
     assert_eq!(outcomes.iter().position(|banned| *banned), Some(19));
     assert_eq!(check(&limiter, "user:1", "").reason, Reason::Banned);
 }

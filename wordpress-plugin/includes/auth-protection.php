@@ -40,11 +40,13 @@ function slbp_xmlrpc_server_class( string $server_class ): string {
 }
 
 /**
- * On wp_login_failed.
+ * On wp_login_failed. The name that was tried goes along: many names from one address weigh more.
  */
-function slbp_record_failed_login( string $username, ?WP_Error $error = null ): void {
-	$unknown = array_intersect( array( 'invalid_username', 'invalid_email' ), $error?->get_error_codes() ?? array() );
-	slbp_record_violation( $unknown ? 'invalid_username' : 'failed_login' );
+function slbp_record_failed_login( string $username ): void {
+	$client = slbp_client_address();
+	if ( null !== $client ) {
+		slbp_rate_limiter()->record_failed_login( $client, $username );
+	}
 }
 
 /**

@@ -25,7 +25,11 @@ function slbp_refused_check( string $endpoint ): ?array {
 		return null;
 	}
 	$check = slbp_rate_limiter()->check_rate_limit( $client, $endpoint );
-	return $check['allowed'] ? null : $check;
+	if ( $check['allowed'] ) {
+		return null;
+	}
+	slbp_rate_limiter()->record_violation( $client, 'denied' );
+	return $check;
 }
 
 /**
@@ -36,4 +40,12 @@ function slbp_record_violation( string $kind ): void {
 	if ( null !== $client ) {
 		slbp_rate_limiter()->record_violation( $client, $kind );
 	}
+}
+
+/**
+ * On update_option of a list: every php-fpm master that serves this site reads the lists again, because
+ * the option that says which state of them is current has changed.
+ */
+function slbp_announce_list_change(): void {
+	update_option( 'slbp_rate_limit_lists_revision', bin2hex( random_bytes( 8 ) ) );
 }

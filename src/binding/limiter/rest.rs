@@ -90,7 +90,7 @@ impl HostedLimiter {
             return Ok(None);
         }
         if check.reason == Reason::Limit {
-            limiter.record_denial(client.as_bytes())?;
+            limiter.record_violation(client.as_bytes(), "denied", 1)?;
         }
         Ok(Some(problem(&check).with_headers(owned(limiter.headers(&results::told(&check))))))
     }

@@ -20,6 +20,9 @@ const VIOLATIONS: u128 = 0x5ee1_0c75_9a0b_43d2_8f8e_77a6_01d4_93b1;
 const STRIKES: u128 = 0xc2a1_44f0_6d3e_4b59_9be7_25f3_c80a_616d;
 const NAMES: u128 = 0x1db7_93ce_f25a_40e8_a64c_3f9e_5b12_d877;
 
+/// The kind of a violation that is only impatience.
+const DENIED: &str = "denied";
+
 const SOURCE: &str = "auto_ban";
 
 /// The id of a client without an address: the command line.
@@ -44,7 +47,8 @@ pub struct Violation {
 
 impl Limiter {
     /// Records `weight` violations of some `kind` (`failed_login`, `not_found`, …) and bans the client
-    /// when they are too many.
+    /// when they are too many. A request that came although its limit was used up is of kind
+    /// `denied`, and weighs a tenth.
     ///
     /// # Errors
     /// Invalid argument for an empty client or kind or a weight below 1; an error of the segment when
@@ -58,7 +62,8 @@ impl Limiter {
             _ => return Err(Error::invalid("weight", format!("expected at least 1, got {weight}"))),
         };
         self.counters.add(Counter::LimiterViolations, 1);
-        self.record(client, kind, weight.saturating_mul(DENIALS_PER_VIOLATION))
+        let denials = if kind == DENIED { 1 } else { DENIALS_PER_VIOLATION };
+        self.record(client, kind, weight.saturating_mul(denials))
     }
 
     /// Records a failed login as `username`. Many names from one client weigh more: each that is new
@@ -80,14 +85,6 @@ impl Limiter {
             true => self.record_violation(client, "many_usernames", 2),
             false => self.record_violation(client, "failed_login", 1),
         }
-    }
-
-    /// Records that a client was refused and came anyway: a tenth of a violation.
-    ///
-    /// # Errors
-    /// As [`Limiter::record_violation`].
-    pub fn record_denial(&self, client: &[u8]) -> Result<Violation> {
-        self.record(client, "denied", 1)
     }
 
     fn record(&self, client: &[u8], kind: &str, denials: u32) -> Result<Violation> {
