@@ -15,12 +15,14 @@ use serde_json::Value;
 pub use violations::Violation;
 
 use super::headers::{self, Told};
-use super::keys::{Client, ClientKey, Keyring};
+use super::keys::{Client, Keyring};
 use super::lists::{Entry, ListKind, Listed, ListedUntil, Lists, Protected};
 use super::policy::Wait;
 use super::rules::{OnStoreFailure, Rule};
 use super::settings::Settings;
+use super::store::guarded::Guarded;
 use super::store::local::LocalWords;
+use super::store::redis::RedisCounters;
 use super::store::shm::SharedWords;
 use super::store::{Answer, Charge, Counted, Store};
 use crate::clock::{Clock, NANOS_PER_SEC, Timestamp};
@@ -160,8 +162,44 @@ pub struct Limiter {
     counters: Counters<'static>,
     words: SharedWords,
     keys: Keyring,
-    store: Counted<SharedWords>,
-    insurance: Counted<LocalWords>,
+    stores: Stores,
+}
+
+/// Who counts, and who does while that one cannot. Their keys differ: the hosts that share a Redis
+/// agree on a site's keys, those of a segment are secret to it.
+struct Stores {
+    first: Box<dyn Store>,
+    first_keys: Keyring,
+    second: Box<dyn Store>,
+    second_keys: Keyring,
+}
+
+impl Stores {
+    fn new(settings: &Settings, host: &Host, local: Keyring) -> Result<Self> {
+        let shared_words = || Ok::<_, Error>(SharedWords::new(host.segment.words()?));
+        let in_segment = Box::new(Counted::new(shared_words()?, host.clock.clone()));
+        let Some(redis) = &settings.redis else {
+            let last_resort = Box::new(Counted::new(LocalWords::new(LOCAL_WORDS), host.clock.clone()));
+            return Ok(Self {
+                first: in_segment,
+                first_keys: local,
+                second: last_resort,
+                second_keys: local,
+            });
+        };
+        // Every site of this host that uses the same servers learns from one failure.
+        let servers =
+            host.segment.hasher().key_of(&[b"limiter breaker", format!("{:?}", redis.topology).as_bytes()]);
+        let guarded = Guarded::new(
+            RedisCounters::new(redis, host.clock.clone()),
+            host.segment.cells()?.cell(servers)?,
+            shared_words()?,
+            host.clock.clone(),
+            host.segment.counters(),
+        );
+        let (first, first_keys) = (Box::new(guarded), Keyring::shared(&host.site));
+        Ok(Self { first, first_keys, second: in_segment, second_keys: local })
+    }
 }
 
 impl Limiter {
@@ -181,8 +219,7 @@ impl Limiter {
             counters: host.segment.counters(),
             words: SharedWords::new(host.segment.words()?),
             keys: Keyring::local(site),
-            store: Counted::new(SharedWords::new(host.segment.words()?), host.clock.clone()),
-            insurance: Counted::new(LocalWords::new(LOCAL_WORDS), host.clock.clone()),
+            stores: Stores::new(&settings, &host, Keyring::local(site))?,
             settings,
             clock: host.clock,
             site: host.site,
@@ -226,16 +263,15 @@ impl Limiter {
     /// Invalid argument for an empty client; an error of the store when it could not be reached.
     pub fn reset(&self, client: &[u8], endpoint: Option<&[u8]>) -> Result<()> {
         let who = named(client)?;
-        let key = self.keys.client(&who);
         match endpoint {
             Some(endpoint) => {
                 let counters =
                     self.settings.rules.counters_of(&self.settings.rules.resolve(endpoint, None).name);
-                self.forget(key, &counters)
+                self.forget(&who, &counters)
             }
             None => {
                 self.pardon(&who, client)?;
-                self.forget(key, &self.settings.rules.counters())
+                self.forget(&who, &self.settings.rules.counters())
             }
         }
     }
@@ -327,8 +363,7 @@ impl Limiter {
             return Ok(self.unless_dry(self.settings.dry_run, unlimited(rule, Reason::Banned, until, now)));
         }
         let cost = u32::try_from(request.cost).unwrap_or(u32::MAX).saturating_mul(rule.cost);
-        let charge = Charge { client: self.keys.client(&who), limits: &rule.limits, cost };
-        let check = match self.ask(rule, &charge, intent) {
+        let check = match self.ask(rule, &who, cost, intent) {
             Ok(answer) => within_limits(rule, &answer, now),
             Err(open) => uncounted(rule, open, now),
         };
@@ -351,21 +386,24 @@ impl Limiter {
 
     /// Asks the store, and where it fails does as the rule says: an error is "let everything through"
     /// (true) or "refuse everything" (false).
-    fn ask(&self, rule: &Rule, charge: &Charge<'_>, intent: Intent) -> Result<Answer, bool> {
-        if let Ok(answer) = intent.put_to(&self.store, charge) {
+    fn ask(&self, rule: &Rule, who: &Client<'_>, cost: u32, intent: Intent) -> Result<Answer, bool> {
+        let Stores { first, first_keys, second, second_keys } = &self.stores;
+        let charge = |keys: &Keyring| Charge { client: keys.client(who), limits: &rule.limits, cost };
+        if let Ok(answer) = intent.put_to(first.as_ref(), &charge(first_keys)) {
             return Ok(answer);
         }
         self.counters.add(Counter::LimiterStoreFallback, 1);
         match rule.on_store_failure {
             OnStoreFailure::Open => Err(true),
             OnStoreFailure::Closed => Err(false),
-            OnStoreFailure::Local => intent.put_to(&self.insurance, charge).map_err(|_| true),
+            OnStoreFailure::Local => intent.put_to(second.as_ref(), &charge(second_keys)).map_err(|_| true),
         }
     }
 
-    fn forget(&self, client: ClientKey, counters: &[u128]) -> Result<()> {
-        self.insurance.forget(client, counters)?;
-        self.store.forget(client, counters)
+    fn forget(&self, who: &Client<'_>, counters: &[u128]) -> Result<()> {
+        let Stores { first, first_keys, second, second_keys } = &self.stores;
+        second.forget(second_keys.client(who), counters)?;
+        first.forget(first_keys.client(who), counters)
     }
 
     fn unless_dry<'a>(&self, dry: bool, check: Check<'a>) -> Check<'a> {

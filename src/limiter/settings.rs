@@ -4,6 +4,8 @@
 //! behind them, and both spellings of the rules: below `limits`, or at the top level as the
 //! specification writes them. Precedence: `$config`, then the option, then php.ini, then the default.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
@@ -16,6 +18,7 @@ use crate::config::fields::Fields;
 use crate::config::lax;
 use crate::error::{Error, Kind, Result};
 use crate::ports::{Environment, Options};
+use crate::remote::settings::RedisSettings;
 
 /// The option that holds the rules.
 pub const RULES_OPTION: &str = "slbp_rate_limits";
@@ -23,6 +26,12 @@ pub const RULES_OPTION: &str = "slbp_rate_limits";
 pub const AUTO_BAN_OPTION: &str = "slbp_auto_ban_config";
 /// The option that holds the trusted proxies.
 pub const TRUSTED_PROXIES_OPTION: &str = "slbp_trusted_proxies";
+
+/// How long an answer of Redis may take.
+const ANSWER_LIMIT: Duration = Duration::from_millis(20);
+
+/// How long a connection may take, TLS and login included.
+const CONNECTION_LIMIT: Duration = Duration::from_millis(50);
 
 const KEYS: [&str; 13] = [
     "limits",
@@ -60,12 +69,11 @@ impl Backend {
     const REDIS_CONSTANTS: [&'static str; 4] =
         ["WP_REDIS_HOST", "WP_REDIS_PATH", "WP_REDIS_CLUSTER", "WP_REDIS_SENTINEL"];
 
-    fn resolve(self, env: &dyn Environment) -> Self {
-        let redis = || Self::REDIS_CONSTANTS.iter().any(|name| env.constant(name).is_some());
+    fn is_redis(self, env: &dyn Environment) -> bool {
         match self {
-            Self::Auto if redis() => Self::Redis,
-            Self::Auto => Self::Shm,
-            chosen => chosen,
+            Self::Auto => Self::REDIS_CONSTANTS.iter().any(|name| env.constant(name).is_some()),
+            Self::Shm => false,
+            Self::Redis => true,
         }
     }
 }
@@ -75,10 +83,8 @@ impl Backend {
 pub struct Settings {
     /// The rules, with those of plans.
     pub rules: Rules,
-    /// Which store counts: never [`Backend::Auto`] here.
-    pub backend: Backend,
-    /// The array `redis`, for [`crate::remote`] to read.
-    pub redis: Value,
+    /// The Redis that counts; without one, shared memory does.
+    pub redis: Option<RedisSettings>,
     /// Entries that hold without being stored.
     pub whitelist: Vec<Entry>,
     /// Entries that hold without being stored.
@@ -144,8 +150,10 @@ impl Settings {
         };
         Ok(Self {
             rules: Rules::new(own, plans, &defaults)?,
-            backend: given.choice("backend", &Backend::NAMES)?.unwrap_or_default().resolve(env),
-            redis: given.get("redis").cloned().unwrap_or_default(),
+            redis: match given.choice("backend", &Backend::NAMES)?.unwrap_or_default() {
+                backend if backend.is_redis(env) => Some(redis(given.get("redis"), env)?),
+                _ => None,
+            },
             whitelist: entries("whitelist")?,
             blacklist: entries("blacklist")?,
             trusted_proxies: TrustedProxies::new(trusted_proxies),
@@ -158,6 +166,24 @@ impl Settings {
             dry_run: given.truth("dry_run")?.unwrap_or(false),
         })
     }
+}
+
+/// A visitor waits for every check, so an answer must come within [`ANSWER_LIMIT`], whatever the
+/// constants allow a cache; only `$config['redis']` itself may say otherwise.
+fn redis(given: Option<&Value>, env: &dyn Environment) -> Result<RedisSettings> {
+    let given = given.cloned().unwrap_or_default();
+    let says = |key: &str| given.get(key).is_some();
+    let (own_timeout, own_read_timeout) = (says("timeout"), says("read_timeout"));
+    let mut settings = RedisSettings::read(given, env)?;
+    settings.read_timeout = match (own_timeout, own_read_timeout) {
+        (_, true) => settings.read_timeout,
+        (true, false) => settings.timeout,
+        (false, false) => ANSWER_LIMIT,
+    };
+    if !own_timeout {
+        settings.timeout = CONNECTION_LIMIT;
+    }
+    Ok(settings)
 }
 
 /// Parts rules at the top level from settings: a rule is an array that has a limit in it.

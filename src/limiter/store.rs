@@ -2,15 +2,17 @@
 //!
 //! Owns: the contract of a store. Refuses to do: arithmetic ([`super::policy`]) and choosing
 //! quotas ([`super::rules`]). There are two kinds: a table of words ([`Words`]: [`local`] and
-//! [`shm`]), to which [`Counted`] brings the policy, and Redis ([`redis`]), which runs the same
-//! policy as a script. `tests/limiter.rs` holds every store to one suite.
+//! [`shm`]), to which [`Counted`] brings the policy, and [`redis`], which runs the same policy as a
+//! script and stands behind [`guarded`]. `tests/limiter.rs` holds every store to one suite.
 //!
 //! Contract: a request is charged to all its limits or to none. A request that is refused spends
 //! nothing; under concurrency a store may for a moment hold what it is about to give back, so it
 //! can refuse a request that would just have fitted, and never admits one too many.
 
 mod counted;
+pub mod guarded;
 pub mod local;
+pub mod redis;
 pub mod shm;
 
 use std::time::Duration;
