@@ -1,5 +1,12 @@
 //! Shared memory under fire: workers that are killed, stopped and raced at any instruction.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    unsafe_code
+)]
 
 #[path = "shm_faults/every_state.rs"]
 mod every_state;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::*;
 
 use super::store::{Intent, Seen};
 use super::tags::Place;
-use super::{GROUPS, Look, Record, RecordTable, add, subtract};
+use super::{GROUPS, Look, Record, RecordTable};
 use crate::shm::Key;
 
 impl RecordTable<'_> {
@@ -28,20 +28,21 @@ impl RecordTable<'_> {
         })
     }
 
-    /// A free record's number, after dropping what has expired if there is none. Writer only.
-    pub(super) fn allocate(&self, now: u64) -> Option<usize> {
-        if let Some(number) = self.free_number() {
-            return Some(number);
+    /// Whether one more key fits, after dropping what has expired if need be. Writer only.
+    pub(super) fn has_room(&self, now: u64) -> bool {
+        if self.used() < self.capacity() {
+            return true;
         }
         // Not again in the same second, or a full table would cost every writer a full look.
-        if self.head.swept.swap(now, Relaxed) == now {
-            return None;
+        if self.head.swept.load(Relaxed) != now {
+            self.sweep(now, self.entries.len());
+            self.head.swept.store(now, Relaxed);
         }
-        self.sweep(now, self.entries.len());
-        self.free_number()
+        self.used() < self.capacity()
     }
 
-    fn free_number(&self) -> Option<usize> {
+    /// The number of a free record. Writer only.
+    pub(super) fn free_number(&self) -> Option<usize> {
         let words = self.used.len();
         let start = self.head.cursor.load(Relaxed) as usize;
         let (at, used) = (0..words)
@@ -61,7 +62,7 @@ impl RecordTable<'_> {
         self.head.intent.store(Intent { position, fresh: Some(fresh), old }.pack(), Release);
         self.mark_used(fresh);
         entry.write(record);
-        add(self.head.groups.get(usize::from(record.group)), 1);
+        self.head.count(record.group);
         self.index.point(position, record.key, fresh);
         if let Some(old) = old {
             self.free(old);
@@ -128,6 +129,7 @@ impl RecordTable<'_> {
                 *count += 1;
             }
         });
+        self.head.total.store(counts.iter().sum(), Release);
         self.head.groups.iter().zip(counts).for_each(|(group, count)| group.store(count, Release));
     }
 
@@ -146,7 +148,7 @@ impl RecordTable<'_> {
         entry.retire();
         used.fetch_and(!(1 << (number % 64)), AcqRel);
         if let Some(group) = group {
-            subtract(self.head.groups.get(usize::from(group)), 1);
+            self.head.discount(group);
         }
     }
 }

@@ -20,7 +20,7 @@ mod index;
 mod store;
 mod tags;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicU64, Ordering::*};
 
 use store::{Entry, Head, Intent};
 use tags::{Index, LANES};
@@ -40,14 +40,17 @@ pub const GROUPS: usize = 1024;
 /// How often a reader looks again before it waits for the writers to be done.
 const RETRIES: u32 = 100;
 
+/// A record that no new key gets, so that a known key can be replaced in a full table.
+const SPARE: usize = 1;
+
 /// How many records a writer looks at for expired ones, besides its own work.
 const SWEEP: usize = 8;
 
 pub(super) const fn bytes(capacity: usize) -> usize {
     size_of::<Head>()
-        + used_words(capacity) * size_of::<AtomicU64>()
+        + used_words(capacity + SPARE) * size_of::<AtomicU64>()
         + tags::bytes(index_groups(capacity))
-        + capacity * size_of::<Entry>()
+        + (capacity + SPARE) * size_of::<Entry>()
         + 64
 }
 
@@ -134,9 +137,9 @@ impl<'a> RecordTable<'a> {
         let mut carve = region.carve();
         Ok(Self {
             head: carve.one()?,
-            used: carve.slice(used_words(capacity))?,
+            used: carve.slice(used_words(capacity + SPARE))?,
             index: Index::new(&mut carve, index_groups(capacity))?,
-            entries: carve.slice(capacity)?,
+            entries: carve.slice(capacity + SPARE)?,
             locks: region.locks(),
             counters,
         })
@@ -167,12 +170,12 @@ impl<'a> RecordTable<'a> {
 
     /// Records in all groups.
     pub fn used(&self) -> usize {
-        self.head.groups.iter().map(|count| count.load(Relaxed) as usize).sum()
+        self.head.total.load(Acquire) as usize
     }
 
     /// How many records fit.
     pub fn capacity(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - SPARE
     }
 
     /// Shows every record that has not expired at `now` to `visit`, in no order. Each one is whole;
@@ -231,17 +234,18 @@ impl<'a> RecordTable<'a> {
     }
 
     fn replace(&self, record: &Record, now: u64) -> Option<Written> {
-        let fresh = self.allocate(now)?;
         match self.place_of(record.key) {
             Some(old) => {
+                let fresh = self.free_number()?;
                 let was_live = self.record(old.number).is_some_and(|old| old.is_live(now));
                 self.publish(old.position, fresh, Some(old.number), record);
                 Some(if was_live { Written::Replaced } else { Written::Inserted })
             }
-            None => {
-                self.publish(self.index.vacancy(record.key)?, fresh, None, record);
+            None if self.has_room(now) => {
+                self.publish(self.index.vacancy(record.key)?, self.free_number()?, None, record);
                 Some(Written::Inserted)
             }
+            None => None,
         }
     }
 
@@ -265,17 +269,4 @@ enum Look {
     Absent,
     /// A record was freed under the reader's eyes.
     Moved,
-}
-
-/// Counts of a group never fall below what the index holds, so "0" can be trusted by a reader.
-fn add(count: Option<&AtomicU32>, by: u32) {
-    if let Some(count) = count {
-        count.fetch_add(by, AcqRel);
-    }
-}
-
-fn subtract(count: Option<&AtomicU32>, by: u32) {
-    if let Some(count) = count {
-        let _ = count.fetch_update(AcqRel, Acquire, |old| Some(old.saturating_sub(by)));
-    }
 }

@@ -18,6 +18,7 @@ shared_struct! {
         pub swept: AtomicU64,
         /// Where the search for a free record goes on.
         pub cursor: AtomicU64,
+        pub total: AtomicU32,
         pub groups: [AtomicU32; GROUPS],
     }
 }
@@ -29,6 +30,21 @@ impl Head {
 
     pub fn end(&self) {
         self.version.fetch_add(1, AcqRel);
+    }
+
+    /// Counts a record that is about to appear. Counts are never below what the index holds, so
+    /// that a reader can trust a zero.
+    pub fn count(&self, group: u16) {
+        let group = self.groups.get(usize::from(group));
+        [Some(&self.total), group].into_iter().flatten().for_each(|count| _ = count.fetch_add(1, AcqRel));
+    }
+
+    /// Counts a record that has gone.
+    pub fn discount(&self, group: u16) {
+        let group = self.groups.get(usize::from(group));
+        for count in [Some(&self.total), group].into_iter().flatten() {
+            let _ = count.fetch_update(AcqRel, Acquire, |count| count.checked_sub(1));
+        }
     }
 
     /// Whether nothing was written since `version` was read.
