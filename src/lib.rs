@@ -11,6 +11,7 @@ pub mod config;
 pub mod error;
 pub mod limiter;
 pub mod ports;
+pub mod queue;
 pub mod remote;
 pub mod shm;
 

@@ -4,6 +4,7 @@
 
 pub mod mariadb;
 pub mod memcached;
+pub mod queue;
 pub mod redis;
 
 use std::net::TcpListener;

@@ -1,0 +1,419 @@
+//! One worker: it takes tasks, hands them out one by one, and writes what came of them.
+//!
+//! Owns: when to claim, how many, when to write results, when to stop. Refuses to do: run a task.
+//! The host asks [`Worker::next_task`] for a task, runs it, and tells [`Worker::report`]; between the two
+//! nothing of ours is on the stack, because PHP may leave a handler by `longjmp`. After such an end
+//! [`Worker::abandon`] settles what was left. [`Worker::run`] is the loop for handlers in Rust.
+//!
+//! Results of quick tasks are written together, with the next claim and in its commit: at
+//! `innodb_flush_log_at_trx_commit = 1` the commits per task decide the speed. They never wait
+//! behind a task that may take long: before one of those they are written. Tasks that would be held
+//! after a crash (money) are claimed alone and written at once.
+
+mod outcome;
+mod pace;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use outcome::{Handler, Outcome};
+
+use self::pace::Tempo;
+use super::crash::OnCrash;
+use super::heartbeat::Heartbeat;
+use super::policy::Policies;
+use super::store::{Claim, Finish, Finished, Gate};
+use super::task::Task;
+use super::{Queue, random};
+use crate::error::Result;
+use crate::ports::DatabaseFault;
+
+/// How many results are written together at most.
+const MOST_PENDING: usize = 100;
+
+/// How long a result waits at most while tasks are quick.
+const LONGEST_PENDING: Duration = Duration::from_millis(50);
+
+/// How often a worker looks at gates, and offers to do what one worker does for all.
+const DUTY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between two looks into an empty queue: at first, and at most.
+const IDLE_WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// After the database did not answer.
+const OUTAGE_WAIT: Duration = Duration::from_secs(1);
+
+/// What a worker does and when it ends.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// The queues it serves; empty for all.
+    pub queues: Vec<String>,
+    /// How many tasks it takes at once at most.
+    pub batch: u32,
+    /// After how many tasks it ends.
+    pub max_tasks: Option<u64>,
+    /// After what time it begins no more.
+    pub max_time: Option<Duration>,
+    /// Whether it waits for tasks when there are none.
+    pub wait: bool,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self { queues: Vec::new(), batch: 100, max_tasks: None, max_time: None, wait: false }
+    }
+}
+
+/// What a worker has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tasks that were run.
+    pub processed: u64,
+    /// Of these, how many failed.
+    pub failed: u64,
+    /// Results that were dropped, because the lease had ended and the task was somebody else's.
+    pub lost: u64,
+}
+
+/// Tells a worker from elsewhere (a signal handler) to stop after the task it has.
+#[derive(Clone, Debug, Default)]
+pub struct Stopper(Arc<AtomicBool>);
+
+impl Stopper {
+    /// No task is begun any more; those taken and not begun are given back.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was told to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A worker of this process.
+pub struct Worker<'q> {
+    queue: &'q Queue,
+    options: WorkerOptions,
+    policies: Policies,
+    name: String,
+    stopper: Stopper,
+    started: Instant,
+    tally: Tally,
+    tempo: Tempo,
+    heartbeat: Heartbeat,
+    /// Taken and not begun.
+    taken: VecDeque<(u64, Task)>,
+    running: Option<Running>,
+    pending: Vec<Finished>,
+    pending_since: Option<Instant>,
+    /// The token of a claim whose commit was not answered.
+    unanswered: Option<u64>,
+    queues: Vec<String>,
+    gates: Vec<Gate>,
+    next_duty: Instant,
+}
+
+struct Running {
+    task: Task,
+    token: u64,
+    began: Instant,
+}
+
+impl<'q> Worker<'q> {
+    pub(super) fn new(queue: &'q Queue, policies: Policies, options: WorkerOptions) -> Self {
+        let now = Instant::now();
+        Self {
+            queue,
+            heartbeat: Heartbeat::new(queue.heartbeat_settings()),
+            tempo: Tempo::new(options.batch),
+            name: worker_name(),
+            options,
+            policies,
+            stopper: Stopper::default(),
+            started: now,
+            tally: Tally::default(),
+            taken: VecDeque::new(),
+            running: None,
+            pending: Vec::new(),
+            pending_since: None,
+            unanswered: None,
+            queues: Vec::new(),
+            gates: Vec::new(),
+            next_duty: now,
+        }
+    }
+
+    /// What stops this worker from elsewhere.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// What it has done so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// The task that is being run.
+    pub fn current(&self) -> Option<&Task> {
+        self.running.as_ref().map(|running| &running.task)
+    }
+
+    /// Whether somebody asked the running task to stop; known within a third of the lease.
+    pub fn is_cancel_requested(&self) -> bool {
+        self.current().is_some_and(|task| task.cancel_requested || self.heartbeat.is_cancelled(task.id))
+    }
+
+    /// The next task to run, or `None` when this worker is through: told to stop, at a limit, or
+    /// without work and not asked to wait. What it had taken and not begun is then given back.
+    ///
+    /// # Errors
+    /// The database's, unless the worker waits for work: then it waits for the database too.
+    pub fn next_task(&mut self) -> Result<Option<Task>> {
+        let mut idle = IDLE_WAITS.0;
+        while !self.is_through() {
+            match self.step() {
+                Ok(Some(task)) => return Ok(Some(task)),
+                Ok(None) if self.options.wait => {
+                    self.sleep(idle);
+                    idle = (idle * 2).min(IDLE_WAITS.1);
+                }
+                Ok(None) => break,
+                Err(fault) if self.options.wait && fault.is_lost() => self.sleep(OUTAGE_WAIT),
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        self.give_back()?;
+        Ok(None)
+    }
+
+    /// Takes what came of the running task.
+    ///
+    /// # Errors
+    /// The database's. The result is kept and written with the next ones.
+    pub fn report(&mut self, outcome: Outcome) -> Result<()> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        self.heartbeat.running(None);
+        self.tempo.ran(&running.task.task_type, running.began.elapsed());
+        self.tally.processed += 1;
+        self.tally.failed += u64::from(matches!(outcome, Outcome::Failed(_)));
+        let must_write = self.policies.on_crash(&running.task) != OnCrash::Retry;
+        let how = self.judge(&running.task, outcome);
+        self.push(running.task, running.token, how);
+        let is_late = self.pending_since.is_some_and(|since| since.elapsed() >= LONGEST_PENDING);
+        if must_write || is_late || self.pending.len() >= MOST_PENDING {
+            self.write_pending()?;
+        }
+        Ok(())
+    }
+
+    /// The handler was left without a return: `exit()`, a fatal error, a time limit. Its task is
+    /// treated by the type's policy; the others that were taken are given back.
+    ///
+    /// # Errors
+    /// The database's. Leases that could not be given back then end by themselves.
+    pub fn abandon(&mut self, message: &str) -> Result<()> {
+        if let Some(running) = self.running.take() {
+            self.heartbeat.running(None);
+            let how = match self.policies.on_crash(&running.task) {
+                OnCrash::Retry => self.judge(&running.task, Outcome::Failed(message.to_owned())),
+                OnCrash::Fail => Finish::Dead(message.to_owned()),
+                OnCrash::Hold => {
+                    Finish::Held(format!("{message}; held, because it may have been done already"))
+                }
+            };
+            self.tally.processed += 1;
+            self.tally.failed += 1;
+            self.push(running.task, running.token, how);
+        }
+        self.stopper.stop();
+        self.give_back()
+    }
+
+    /// Runs tasks with `handler` until the worker is through.
+    ///
+    /// # Errors
+    /// As [`Worker::next_task`].
+    pub fn run(&mut self, handler: &dyn Handler) -> Result<Tally> {
+        while let Some(task) = self.next_task()? {
+            let outcome = handler.handle(&task, self);
+            self.report(outcome)?;
+        }
+        Ok(self.tally)
+    }
+
+    fn is_through(&self) -> bool {
+        self.stopper.is_stopped()
+            || self.options.max_tasks.is_some_and(|most| self.tally.processed >= most)
+            || self.options.max_time.is_some_and(|most| self.started.elapsed() >= most)
+    }
+
+    /// One attempt to get a task: from what was taken, else from the queue.
+    fn step(&mut self) -> Result<Option<Task>, DatabaseFault> {
+        while let Some((token, task)) = self.taken.pop_front() {
+            if self.heartbeat.is_fresh(task.id) || self.is_still_ours(token, task.id)? {
+                if !self.tempo.is_quick(&task.task_type) {
+                    self.write_pending()?;
+                }
+                return Ok(Some(self.begin(token, task)));
+            }
+            self.heartbeat.release(task.id);
+            self.tally.lost += 1;
+        }
+        self.do_duties()?;
+        // What these results set free is there only after their commit: look once more.
+        let has_results = !self.pending.is_empty();
+        self.claim()?;
+        if self.taken.is_empty() && has_results {
+            self.claim()?;
+        }
+        match self.taken.pop_front() {
+            Some((token, task)) => Ok(Some(self.begin(token, task))),
+            None => Ok(None),
+        }
+    }
+
+    fn begin(&mut self, token: u64, task: Task) -> Task {
+        self.heartbeat.running(Some((task.id, self.policies.timeout(&task))));
+        self.running = Some(Running { task: task.clone(), token, began: Instant::now() });
+        task
+    }
+
+    fn is_still_ours(&self, token: u64, id: u64) -> Result<bool, DatabaseFault> {
+        let store = self.queue.own();
+        Ok(!store.renew(&[id], token, self.queue.settings().lease)?.is_empty())
+    }
+
+    fn claim(&mut self) -> Result<(), DatabaseFault> {
+        if let Some(token) = self.unanswered {
+            let tasks = self.queue.own().claimed_with(token)?;
+            self.unanswered = None;
+            if !tasks.is_empty() {
+                self.take(token, tasks);
+                return Ok(());
+            }
+        }
+        let token = random::token();
+        let since = Instant::now();
+        let claim = Claim {
+            queues: &self.queues,
+            any_queue: self.options.queues.is_empty(),
+            limit: self.limit(),
+            lease: self.queue.settings().lease,
+            token,
+            worker: &self.name,
+            gates: &self.gates,
+            pace: self.queue.pace(),
+            on_crash: &|task| self.policies.on_crash(task),
+            skip_locked: self.queue.can_skip_locked()?,
+        };
+        let claimed = match self.queue.own().finish_and_claim(&self.pending, &claim) {
+            Ok(claimed) => claimed,
+            Err(fault) => {
+                self.unanswered = fault.is_lost().then_some(token);
+                return Err(fault);
+            }
+        };
+        self.forget_pending(claimed.lost);
+        self.take_at(token, claimed.tasks, since);
+        Ok(())
+    }
+
+    /// What one claim may take: as much as is done soon, and no more than the worker may still run.
+    fn limit(&self) -> u32 {
+        let left = self.options.max_tasks.map_or(u64::MAX, |most| most.saturating_sub(self.tally.processed));
+        u32::try_from(left).unwrap_or(u32::MAX).min(self.tempo.batch())
+    }
+
+    fn take(&mut self, token: u64, tasks: Vec<Task>) {
+        self.take_at(token, tasks, Instant::now());
+    }
+
+    fn take_at(&mut self, token: u64, tasks: Vec<Task>, since: Instant) {
+        if !tasks.is_empty() {
+            self.heartbeat.keep(token, tasks.iter().map(|task| task.id).collect(), since);
+            self.taken.extend(tasks.into_iter().map(|task| (token, task)));
+        }
+    }
+
+    fn judge(&self, task: &Task, outcome: Outcome) -> Finish {
+        let settings = self.queue.settings();
+        match outcome {
+            Outcome::Done => Finish::Done,
+            Outcome::Held(why) => Finish::Held(why),
+            Outcome::Dead(why) => Finish::Dead(why),
+            Outcome::Cancelled => Finish::Cancelled,
+            Outcome::Waiting(batch) => Finish::Waiting(batch),
+            Outcome::Again { after, data } => Finish::Again { after, data: data.to_string() },
+            Outcome::Failed(message) if task.is_last_attempt(settings.retry_attempts + 1) => {
+                Finish::Dead(message)
+            }
+            Outcome::Failed(message) => {
+                let backoff = self.policies.backoff(&task.task_type, settings.backoff);
+                Finish::Retry { after: backoff.delay(task.attempt, random::unit()), message }
+            }
+        }
+    }
+
+    fn push(&mut self, task: Task, token: u64, how: Finish) {
+        self.pending_since.get_or_insert_with(Instant::now);
+        self.pending.push(Finished { id: task.id, token, batch_id: task.batch_id, how });
+    }
+
+    fn write_pending(&mut self) -> Result<(), DatabaseFault> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let lost = self.queue.own().finish(&self.pending)?;
+        self.forget_pending(lost);
+        Ok(())
+    }
+
+    fn forget_pending(&mut self, lost: u64) {
+        self.tally.lost += lost;
+        for finished in self.pending.drain(..) {
+            self.heartbeat.release(finished.id);
+        }
+        self.pending_since = None;
+    }
+
+    fn give_back(&mut self) -> Result<()> {
+        for (token, task) in std::mem::take(&mut self.taken) {
+            self.push(task, token, Finish::Released);
+        }
+        self.write_pending()?;
+        Ok(())
+    }
+
+    fn do_duties(&mut self) -> Result<(), DatabaseFault> {
+        if Instant::now() < self.next_duty {
+            return Ok(());
+        }
+        self.next_duty = Instant::now() + DUTY_INTERVAL;
+        self.gates = self.queue.own().gates()?;
+        self.queue.do_duties(self.options.wait)?;
+        self.queues = match self.options.queues.is_empty() {
+            true => self.queue.own().queues()?,
+            false => self.options.queues.clone(),
+        };
+        Ok(())
+    }
+
+    /// Sleeps, but not through a stop.
+    fn sleep(&self, time: Duration) {
+        let end = Instant::now() + time.mul_f64(0.5 + random::unit());
+        while Instant::now() < end && !self.is_through() {
+            thread::sleep(IDLE_WAITS.0.min(end.saturating_duration_since(Instant::now())));
+        }
+    }
+}
+
+/// Host and process id, for people.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(80).collect();
+    format!("{host}:{}", std::process::id())
+}
