@@ -85,6 +85,8 @@ fn an_endpoint_finds_its_rule_by_name_then_pattern_then_word() {
         ("billing", "payment", 50),
         ("payments", "payment", 50),
         ("stripe-webhook", "webhook", 1000),
+        ("/skylearn-billing-pro/v1/rate-limit/status", "general", 100),
+        ("/skylearn-billing-pro/v1/billing/run", "payment", 50),
         ("", "general", 100),
         ("anything", "general", 100),
     ] {

@@ -46,7 +46,7 @@ def test_the_blacklist_holds_in_every_worker_at_once(site, admin, set_option):
     assert added.status_code in (200, 201), added.text
 
     assert {barred.get(POSTS).status_code for _ in range(12)} == {403}
-    assert "203.0.113.0/24" in admin.api("GET", "/rate-limit/blacklist").text
+    assert "203.0.113.0/24" in admin.barred()
     assert "203.0.113.0/24" in site.php("echo json_encode(get_option('slbp_rate_limit_blacklist'), JSON_UNESCAPED_SLASHES);")
 
     assert admin.api("DELETE", "/rate-limit/blacklist", json={"entry": "203.0.113.0/24"}).status_code == 200
@@ -73,7 +73,7 @@ def test_a_malformed_entry_is_refused_and_changes_nothing(admin):
     answer = admin.api("POST", "/rate-limit/blacklist", json={"entry": "203.0.113.0/99"})
 
     assert answer.status_code == 400
-    assert "203.0.113.0/99" not in admin.api("GET", "/rate-limit/blacklist").text
+    assert admin.barred() == set()
 
 
 def test_a_new_limit_holds_in_every_worker_at_once(site, admin, set_option):

@@ -38,6 +38,10 @@ class Visitor:
         headers = {"X-WP-Nonce": self.nonce} if self.nonce else {}
         return self.request(method, API + route, headers=headers, **kwargs)
 
+    def barred(self) -> set[str]:
+        """The entries of the blacklist and the running bans."""
+        return {row["entry"] for row in self.api("GET", "/rate-limit/blacklist").json()["entries"]}
+
     def log_in(self, user: str, password: str) -> "Visitor":
         self.session.cookies.set("wordpress_test_cookie", "WP Cookie check")
         answer = self.post("/wp-login.php", data={"log": user, "pwd": password, "testcookie": "1"})
