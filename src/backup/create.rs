@@ -2,8 +2,10 @@
 
 use mysql::Opts;
 
+use super::config::{DOCUMENT, Document};
 use super::database::{Dump, TableFilter, dump};
 use super::fault::{fault, malformed};
+use super::files::{FileBackup, Source, archive};
 use super::format::{BackupType, Component, FORMAT, MANIFEST, Manifest, RESTORE_SCRIPT, restore_text};
 use super::gzip::{LEVEL, Pool};
 use super::id::BackupId;
@@ -26,6 +28,10 @@ pub struct Request {
     pub database: Option<Opts>,
     /// The tables that belong to the site.
     pub tables: TableFilter,
+    /// The folders, for [`Component::Files`].
+    pub files: Source,
+    /// The document, for [`Component::Config`].
+    pub config: Document,
     /// The gzip level, 1 to 9.
     pub level: u32,
     /// How many backups may build on one another before a component is written whole again.
@@ -40,6 +46,8 @@ impl Request {
             components: components.to_vec(),
             database: None,
             tables: TableFilter::All,
+            files: Source::default(),
+            config: Document::default(),
             level: LEVEL,
             max_chain: MAX_CHAIN,
         }
@@ -55,6 +63,8 @@ pub struct Plan<'a> {
     pub kind: BackupType,
     /// The backup that the database is compared with.
     pub database_parent: Option<Manifest>,
+    /// The backup that the files are compared with.
+    pub files_parent: Option<Manifest>,
 }
 
 impl<'a> Plan<'a> {
@@ -67,9 +77,11 @@ impl<'a> Plan<'a> {
             found.cloned()
         };
         let database_parent = parent_of(Component::Database);
-        let kind = if database_parent.is_none() { BackupType::Full } else { request.kind };
+        let files_parent = parent_of(Component::Files);
+        let complete = database_parent.is_none() && files_parent.is_none();
+        let kind = if complete { BackupType::Full } else { request.kind };
         let sequence = existing.first().map_or(1, |newest| newest.sequence + 1);
-        Ok(Self { request, sequence, kind, database_parent })
+        Ok(Self { request, sequence, kind, database_parent, files_parent })
     }
 
     /// Makes the backup and returns its manifest. On an error nothing is left.
@@ -88,6 +100,7 @@ impl<'a> Plan<'a> {
             completed_at: 0,
             tool: format!("slbp {}", env!("CARGO_PKG_VERSION")),
             database: None,
+            files: None,
         };
         if request.components.contains(&Component::Database) {
             let opts = request.database.as_ref().ok_or_else(|| fault("no database is configured"))?;
@@ -95,6 +108,16 @@ impl<'a> Plan<'a> {
             let parent = parent.and_then(|manifest| Some((&manifest.id, manifest.database.as_ref()?)));
             let work = Dump { opts, filter: &request.tables, id: &id, pool: &pool, store, parent };
             manifest.database = Some(dump(&work, &mut draft)?);
+        }
+        if request.components.contains(&Component::Files) {
+            let parent = self.files_parent.as_ref();
+            let parent = parent.and_then(|manifest| Some((&manifest.id, manifest.files.as_ref()?)));
+            let work = FileBackup { source: &request.files, id: &id, pool: &pool, store, parent };
+            manifest.files = Some(archive(&work, &mut draft)?);
+        }
+        if request.components.contains(&Component::Config) {
+            let text = serde_json::to_vec_pretty(&request.config).map_err(malformed(DOCUMENT))?;
+            draft.write(DOCUMENT, &text)?;
         }
         manifest.completed_at = clock.now().secs();
         write_guides(&mut draft, &manifest)?;

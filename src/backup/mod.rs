@@ -8,10 +8,13 @@
 //! Each verb has a file of its own and is planned before it is executed; what the folder looks
 //! like is apart from the verbs.
 
+pub mod config;
 pub mod create;
 pub mod database;
 mod fault;
+pub mod files;
 pub mod format;
+mod glob;
 mod gzip;
 mod id;
 pub mod lineage;

@@ -5,14 +5,16 @@
 //! manifest (the format). Every backup in the chain is checked, because each is needed.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
+use super::database::ranges_path;
 use super::fault::{fault, file};
-use super::format::{Manifest, Range, RangeReader, TablePart};
+use super::files::replay;
+use super::format::{EntryKind, Manifest, Range, RangeReader, TablePart};
 use super::id::BackupId;
 use super::store::{Store, hex};
 use crate::error::Result;
@@ -51,6 +53,7 @@ pub fn verify(store: &Store, id: &BackupId) -> Result<Report> {
     }
     if report.success() {
         check_tables(store, &manifest, &mut report);
+        check_archive(store, &manifest, &mut report);
     }
     Ok(report)
 }
@@ -82,8 +85,29 @@ fn check_tables(store: &Store, manifest: &Manifest, report: &mut Report) {
     }
 }
 
+fn check_archive(store: &Store, manifest: &Manifest, report: &mut Report) {
+    let Some(part) = &manifest.files else { return };
+    let (mut files, mut bytes) = (0, 0);
+    let read = replay(store, &manifest.id, part, &mut |entry, contents| {
+        if let EntryKind::File { size, .. } = entry.kind {
+            files += 1;
+            bytes += size;
+        }
+        io::copy(contents, &mut io::sink())
+            .map(drop)
+            .map_err(|error| fault(format!("cannot read the archive: {error}")))
+    });
+    if let Err(error) = read {
+        report.errors.push(error.to_string());
+    } else if (files, bytes) != (part.files, part.bytes) {
+        let message =
+            format!("{files} files of {bytes} bytes, the manifest says {} of {}", part.files, part.bytes);
+        report.errors.push(message);
+    }
+}
+
 fn check_table(store: &Store, id: &BackupId, table: &TablePart, report: &mut Report) -> Result<()> {
-    let path = store.folder(id).join(format!("db/{}.ranges", table.stem));
+    let path = store.folder(id).join(ranges_path(&table.stem));
     let (mut rows, mut bytes) = (0, 0);
     for range in RangeReader::open(&path)? {
         let range = range?;

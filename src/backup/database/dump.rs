@@ -26,7 +26,7 @@ use super::read::TableReader;
 use super::schema::{self, Table, TableFilter};
 use super::snapshot::Snapshot;
 use super::sql_file::{Removals, write_deletes, write_post, write_pre};
-use super::table::{TableWriter, Written, range_size};
+use super::table::{TableWriter, Written, range_size, ranges_path};
 use crate::error::Result;
 
 const ATTEMPTS: u32 = 3;
@@ -202,7 +202,7 @@ impl<'a> Attempt<'a> {
 
     fn parent_ranges(&self, table: &TablePart) -> Result<RangeReader> {
         let (id, _) = self.work.parent.ok_or_else(|| fault("there is no parent"))?;
-        RangeReader::open(&self.work.store.folder(id).join(format!("db/{}.ranges", table.stem)))
+        RangeReader::open(&self.work.store.folder(id).join(ranges_path(&table.stem)))
     }
 
     /// Writes the SQL before and after the rows.

@@ -12,3 +12,4 @@ mod table;
 
 pub(crate) use dump::{Dump, dump};
 pub use schema::TableFilter;
+pub(crate) use table::ranges_path;

@@ -5,6 +5,7 @@ use mysql::{Conn, Row};
 
 use super::super::fault::{database, fault};
 use super::super::format::{Object, ObjectKind};
+use super::super::glob::glob;
 use super::column::{Column, ColumnKind, identifier, quoted};
 use crate::error::Result;
 
@@ -29,19 +30,6 @@ impl TableFilter {
                 patterns.iter().any(|pattern| glob(pattern.as_bytes(), table.as_bytes()))
             }
         }
-    }
-}
-
-/// `*` is any run, `?` any one byte. Linear in the text for each star.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            (0..=text.len()).any(|skip| glob(rest, text.get(skip..).unwrap_or_default()))
-        }
-        (Some((b'?', rest)), Some((_, tail))) => glob(rest, tail),
-        (Some((letter, rest)), Some((first, tail))) if letter == first => glob(rest, tail),
-        _ => false,
     }
 }
 

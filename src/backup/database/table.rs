@@ -12,7 +12,7 @@ use flate2::Compression;
 use mysql::Value;
 
 use super::super::fault::file;
-use super::super::format::{Range, RangeWriter, SQL_HEADER, Stored, Sum};
+use super::super::format::{LineWriter, Range, SQL_HEADER, Stored, Sum};
 use super::super::gzip::{LEVEL, Pending, Pool, member};
 use super::super::id::BackupId;
 use super::super::store::{Draft, SummedFile};
@@ -33,6 +33,11 @@ pub(crate) fn range_size(table_bytes: u64) -> usize {
 pub(crate) fn insert_head(table: &str, columns: &[Column]) -> String {
     let names: Vec<String> = columns.iter().map(|column| identifier(&column.name)).collect();
     format!("INSERT INTO {} ({}) VALUES\n", identifier(table), names.join(","))
+}
+
+/// The path of a table's ranges in a backup.
+pub(crate) fn ranges_path(stem: &str) -> String {
+    format!("db/{stem}.ranges.gz")
 }
 
 /// Rows of one range as they gather.
@@ -105,7 +110,7 @@ pub(crate) struct TableWriter<'a> {
     id: &'a BackupId,
     stem: &'a str,
     rows_file: Option<SummedFile>,
-    ranges: RangeWriter<SummedFile>,
+    ranges: LineWriter<SummedFile>,
     pending: VecDeque<Waiting>,
     written: Written,
     open_run: Option<Option<Bound>>,
@@ -120,7 +125,7 @@ struct Waiting {
 impl<'a> TableWriter<'a> {
     /// Begins the files of a table.
     pub fn new(draft: &'a Draft, pool: &'a Pool, id: &'a BackupId, stem: &'a str) -> Result<Self> {
-        let ranges = RangeWriter::new(draft.create(&format!("db/{stem}.ranges"))?);
+        let ranges = LineWriter::new(draft.create(&ranges_path(stem))?);
         let written = Written {
             rows: 0,
             bytes: 0,
@@ -171,7 +176,7 @@ impl<'a> TableWriter<'a> {
             self.written.stored = rows_file.length();
             self.written.sums.push(rows_file.finish()?);
         }
-        self.written.sums.push(self.ranges.into_inner().finish()?);
+        self.written.sums.push(self.ranges.finish().map_err(file("write", Path::new(self.stem)))?.finish()?);
         Ok(self.written)
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::database::column::Column;
+use super::super::files::Root;
 use super::super::id::BackupId;
 
 /// The version of the folder's format. A reader refuses a newer one.
@@ -77,6 +78,9 @@ pub struct Manifest {
     /// The database component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabasePart>,
+    /// The files component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesPart>,
 }
 
 impl Manifest {
@@ -84,7 +88,8 @@ impl Manifest {
     pub fn lineage(&self, component: Component) -> Option<&Lineage> {
         match component {
             Component::Database => self.database.as_ref().map(|part| &part.lineage),
-            Component::Files | Component::Config => None,
+            Component::Files => self.files.as_ref().map(|part| &part.lineage),
+            Component::Config => None,
         }
     }
 
@@ -147,6 +152,33 @@ pub struct DatabasePart {
     pub tables: Vec<TablePart>,
     /// Views, triggers, routines and events.
     pub objects: Vec<Object>,
+}
+
+/// The files component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FilesPart {
+    /// On what it builds.
+    pub lineage: Lineage,
+    /// The folders that were backed up.
+    pub roots: Vec<Root>,
+    /// What was left out of them.
+    pub exclude: Vec<String>,
+    /// Regular files in them.
+    pub files: u64,
+    /// Bytes of those files.
+    pub bytes: u64,
+    /// Files, folders and links that this backup's archive has.
+    pub stored_files: u64,
+    /// Bytes of the files that this backup's archive has.
+    pub stored_bytes: u64,
+    /// Paths that the parent had and this has not.
+    pub deleted: u64,
+    /// Files that changed while they were read.
+    pub torn: u64,
+    /// The first files that could not be read.
+    pub unreadable: Vec<String>,
+    /// How many could not be read. With one of them the backup is partial.
+    pub unreadable_count: u64,
 }
 
 /// A table.

@@ -8,23 +8,32 @@
 //! <id>/db/000-pre.sql.gz        drops and creates
 //! <id>/db/050-delete.sql.gz     only when building on a parent: the key ranges to empty first
 //! <id>/db/100-<table>.sql.gz    rows; one gzip member for each key range that is stored here
-//! <id>/db/100-<table>.ranges    every key range of the table: its hash and who stores it
+//! <id>/db/100-<table>.ranges.gz every key range of the table: its hash and who stores it
 //! <id>/db/990-post.sql.gz       views, triggers, routines, events, counters
+//! <id>/files/CHAIN              as for the database
+//! <id>/files/files.tar.gz       files, folders and links that differ from the parent's
+//! <id>/files/deleted.lst        paths that the parent had and this has not, NUL after each
+//! <id>/files/index.gz           every path: its hash and who stores it
+//! <id>/config/config.json       options, versions, constants by name
 //! ```
 //!
 //! `gunzip -c db/*.sql.gz | mariadb NAME` restores a full backup, because the names sort in
 //! restore order.
 
+mod entries;
 mod guide;
+mod lines;
 mod manifest;
 mod ranges;
 mod sums;
 
+pub use entries::{ArchivePath, Entry, EntryKind, EntryReader};
 pub use guide::{RESTORE_SCRIPT, restore_text};
+pub use lines::{LineReader, LineWriter};
 pub use manifest::{
-    BackupType, Component, DatabasePart, FORMAT, Lineage, Manifest, Object, ObjectKind, TablePart,
+    BackupType, Component, DatabasePart, FORMAT, FilesPart, Lineage, Manifest, Object, ObjectKind, TablePart,
 };
-pub use ranges::{Range, RangeReader, RangeWriter, Stored};
+pub use ranges::{Range, RangeReader, Stored};
 pub use sums::{Sum, parse_sums, render_sums};
 
 /// The manifest's file name. It is written last.
