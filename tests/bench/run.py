@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+from tests.bench import loading
 from tests.support import account, ports, redis
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -42,10 +43,12 @@ def write(readme, text):
 def main(extension):
     with tempfile.TemporaryDirectory(prefix="slbp-bench-") as folder:
         folder = pathlib.Path(folder)
-        server = redis.Redis(ports.free_port(), folder, folder / "redis.log", account.choose(ROOT))
+        folder.chmod(0o755)
+        rows = [loading.measure(extension, folder)]
+        server = redis.Redis(ports.free_port(), folder / "redis", folder / "redis.log", account.choose(ROOT))
         server.start()
         try:
-            rows = measure(extension, "limiter.php", str(server.socket))
+            rows += measure(extension, "limiter.php", str(server.socket))
         finally:
             server.stop()
     write(ROOT / "README.md", table(rows))
