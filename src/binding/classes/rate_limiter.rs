@@ -35,7 +35,7 @@ impl RateLimiter {
         endpoint: Bytes,
         cost: Lax<i64>,
     ) -> PhpResult<ZBox<ZendHashTable>> {
-        let plan = self.hosted.plan_of(&client_id, &endpoint);
+        let plan = self.hosted.plan(&client_id.0, &endpoint.0);
         let limiter = self.hosted.get();
         let request =
             Request { cost: cost.0, plan: plan.as_deref(), ..Request::new(&client_id.0, &endpoint.0) };
@@ -48,7 +48,7 @@ impl RateLimiter {
 
     #[php(defaults(endpoint = Bytes::from("general")))]
     pub fn peek_rate_limit(&self, client_id: Bytes, endpoint: Bytes) -> PhpResult<ZBox<ZendHashTable>> {
-        let plan = self.hosted.plan_of(&client_id, &endpoint);
+        let plan = self.hosted.plan(&client_id.0, &endpoint.0);
         let limiter = self.hosted.get();
         let request = Request { plan: plan.as_deref(), ..Request::new(&client_id.0, &endpoint.0) };
         Ok(results::check(&limiter.peek(&request)?))

@@ -28,7 +28,7 @@ impl HostedLimiter {
         }
         let client = asked.unwrap_or_else(|| self.identifier(request));
         let endpoint = request.text("endpoint").unwrap_or_else(|| "general".to_owned());
-        let plan = self.plan(&client, &endpoint);
+        let plan = self.plan(client.as_bytes(), endpoint.as_bytes());
         let limiter = self.get();
         let mut peek = limiter::Request::new(client.as_bytes(), endpoint.as_bytes());
         peek.plan = plan.as_deref();
@@ -80,7 +80,7 @@ impl HostedLimiter {
     /// An empty client id.
     pub fn refuse(&self, request: &Request<'_>, endpoint: &str) -> Result<Option<Response>> {
         let client = self.identifier(request);
-        let plan = self.plan(&client, endpoint);
+        let plan = self.plan(client.as_bytes(), endpoint.as_bytes());
         let limiter = self.get();
         let mut charge = limiter::Request::new(client.as_bytes(), endpoint.as_bytes());
         charge.address = self.address(None);

@@ -6,7 +6,6 @@ use ext_php_rs::types::{ZendHashTable, Zval};
 use ext_php_rs::zend::ProcessGlobals;
 
 use super::HostedLimiter;
-use crate::binding::convert::params::Bytes;
 use crate::binding::wordpress::hooks;
 use crate::binding::wordpress::request::Request;
 use crate::limiter::client::{self, Credentials, Peer, Secret};
@@ -49,19 +48,15 @@ impl HostedLimiter {
         })
     }
 
-    /// As [`HostedLimiter::plan`], of a client and an endpoint that PHP code has named.
-    pub fn plan_of(&self, client: &Bytes<'_>, endpoint: &Bytes<'_>) -> Option<String> {
-        self.plan(&client.text(), &endpoint.text())
-    }
-
     /// The plan of a client, when the settings have plans at all: the first role of the current user,
     /// unless the filter says otherwise.
-    pub fn plan(&self, client: &str, endpoint: &str) -> Option<String> {
+    pub fn plan(&self, client: &[u8], endpoint: &[u8]) -> Option<String> {
         if !self.get().settings().rules.has_plans() {
             return None;
         }
-        let role = first_role(client);
-        match hooks::filter(PLAN_FILTER, &role.as_deref(), vec![&client, &endpoint]) {
+        let (client, endpoint) = (String::from_utf8_lossy(client), String::from_utf8_lossy(endpoint));
+        let role = first_role(&client);
+        match hooks::filter(PLAN_FILTER, &role.as_deref(), vec![&client.as_ref(), &endpoint.as_ref()]) {
             Some(answer) => answer.string(),
             None => role,
         }
