@@ -151,7 +151,7 @@ final class RateLimiterTest extends TestCase
     public function testAListEntryIsListedWithItsReasonAndExpires(): void
     {
         $limiter = self::limiter([]);
-        self::assertTrue($limiter->add_to_blacklist('2001:DB8::/32', 1, 'scanner'));
+        self::assertTrue($limiter->add_to_blacklist('2001:DB8::/32', 2, 'scanner'));
         $found = array_values(array_filter(
             $limiter->get_blacklist(),
             static fn(array $row): bool => $row['entry'] === '2001:db8::/32'
@@ -159,7 +159,7 @@ final class RateLimiterTest extends TestCase
         self::assertCount(1, $found);
         self::assertSame('scanner', $found[0]['reason']);
         self::assertTrue($limiter->is_blacklisted('ip:2001:db8:5::1'));
-        sleep(2);
+        sleep(3);
         self::assertFalse($limiter->is_blacklisted('ip:2001:db8:5::1'));
     }
 

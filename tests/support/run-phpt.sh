@@ -9,4 +9,4 @@ runner=$(php-config --prefix)/lib/php/$api/build/run-tests.php
 
 [ -n "$(find "$2" -name '*.phpt' -print -quit)" ] || { echo "no .phpt below $2" >&2; exit 1; }
 
-NO_INTERACTION=1 TEST_PHP_EXECUTABLE=$php exec "$php" "$runner" -q -j2 -d "extension=$1" --show-diff "$2"
+NO_INTERACTION=1 TEST_PHP_EXECUTABLE=$php exec "$php" "$runner" -q -j2 --no-color --no-progress -d "extension=$1" --show-diff "$2"
