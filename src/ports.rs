@@ -66,6 +66,11 @@ impl DatabaseFault {
     pub fn is_lost(&self) -> bool {
         matches!(self.code, Self::NO_ANSWER | 1053 | 1927 | 2002..=2013)
     }
+
+    /// Whether the same may work later, with nothing changed by anybody.
+    pub fn may_pass(&self) -> bool {
+        self.is_conflict() || self.is_lost()
+    }
 }
 
 impl fmt::Display for DatabaseFault {

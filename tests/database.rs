@@ -95,6 +95,28 @@ fn a_killed_server_is_reported_and_found_again() {
 }
 
 #[test]
+fn an_idle_connection_that_the_server_closed_is_replaced_but_not_in_a_transaction() {
+    let database = shared().database();
+    let link = DatabaseLink::new(database.settings());
+    let cut = |link: &DatabaseLink| {
+        let id = value(link, "SELECT CONNECTION_ID()");
+        database.connect().query_drop(format!("KILL {id}")).unwrap();
+        std::thread::sleep(Duration::from_millis(1100));
+    };
+    cut(&link);
+    assert_eq!(value(&link, "SELECT 7"), "7");
+    link.execute("CREATE TABLE t (id INT PRIMARY KEY)").unwrap();
+    link.execute("START TRANSACTION").unwrap();
+    link.execute("INSERT INTO t VALUES (1)").unwrap();
+    cut(&link);
+    assert!(
+        link.execute("INSERT INTO t VALUES (2)").unwrap_err().is_lost(),
+        "not half of it on a new connection"
+    );
+    assert_eq!(value(&link, "SELECT COUNT(*) FROM t"), "0");
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_given_up_in_time() {
     let server = MariaDb::start();
     let database = server.database();

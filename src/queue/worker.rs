@@ -110,7 +110,7 @@ pub struct Worker<'q> {
     running: Option<Running>,
     pending: Vec<Finished>,
     pending_since: Option<Instant>,
-    /// The token of a claim whose commit was not answered.
+    /// The token of a claim that ended with a fault, perhaps after its commit.
     unanswered: Option<u64>,
     queues: Vec<String>,
     gates: Vec<Gate>,
@@ -182,7 +182,7 @@ impl<'q> Worker<'q> {
                     idle = (idle * 2).min(IDLE_WAITS.1);
                 }
                 Ok(None) => break,
-                Err(fault) if self.options.wait && fault.is_lost() => self.sleep(OUTAGE_WAIT),
+                Err(fault) if self.options.wait && fault.may_pass() => self.sleep(OUTAGE_WAIT),
                 Err(fault) => return Err(fault.into()),
             }
         }
@@ -190,10 +190,11 @@ impl<'q> Worker<'q> {
         Ok(None)
     }
 
-    /// Takes what came of the running task.
+    /// Takes what came of the running task. While the database does not answer, a worker that waits
+    /// keeps the result and writes it with the next ones.
     ///
     /// # Errors
-    /// The database's. The result is kept and written with the next ones.
+    /// The database's. The result is kept all the same.
     pub fn report(&mut self, outcome: Outcome) -> Result<()> {
         let Some(running) = self.running.take() else { return Ok(()) };
         self.heartbeat.running(None);
@@ -205,7 +206,10 @@ impl<'q> Worker<'q> {
         self.push(running.task, running.token, how);
         let is_late = self.pending_since.is_some_and(|since| since.elapsed() >= LONGEST_PENDING);
         if must_write || is_late || self.pending.len() >= MOST_PENDING {
-            self.write_pending()?;
+            match self.write_pending() {
+                Err(fault) if !(self.options.wait && fault.may_pass()) => return Err(fault.into()),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -253,15 +257,8 @@ impl<'q> Worker<'q> {
 
     /// One attempt to get a task: from what was taken, else from the queue.
     fn step(&mut self) -> Result<Option<Task>, DatabaseFault> {
-        while let Some((token, task)) = self.taken.pop_front() {
-            if self.heartbeat.is_fresh(task.id) || self.is_still_ours(token, task.id)? {
-                if !self.tempo.is_quick(&task.task_type) {
-                    self.write_pending()?;
-                }
-                return Ok(Some(self.begin(token, task)));
-            }
-            self.heartbeat.release(task.id);
-            self.tally.lost += 1;
+        if let Some(task) = self.next_taken()? {
+            return Ok(Some(task));
         }
         self.do_duties()?;
         // What these results set free is there only after their commit: look once more.
@@ -270,16 +267,33 @@ impl<'q> Worker<'q> {
         if self.taken.is_empty() && has_results {
             self.claim()?;
         }
-        match self.taken.pop_front() {
-            Some((token, task)) => Ok(Some(self.begin(token, task))),
-            None => Ok(None),
-        }
+        Ok(self.begin_next())
     }
 
-    fn begin(&mut self, token: u64, task: Task) -> Task {
+    /// The next task of those that were taken, if it is surely still ours. A task stays in the list
+    /// until it is begun: one that a fault made us forget would be kept alive by the heartbeat and
+    /// run by nobody.
+    fn next_taken(&mut self) -> Result<Option<Task>, DatabaseFault> {
+        while let Some((token, task)) = self.taken.front() {
+            let (token, id, is_quick) = (*token, task.id, self.tempo.is_quick(&task.task_type));
+            if self.heartbeat.is_fresh(id) || self.is_still_ours(token, id)? {
+                if !is_quick {
+                    self.write_pending()?;
+                }
+                return Ok(self.begin_next());
+            }
+            self.taken.pop_front();
+            self.heartbeat.release(id);
+            self.tally.lost += 1;
+        }
+        Ok(None)
+    }
+
+    fn begin_next(&mut self) -> Option<Task> {
+        let (token, task) = self.taken.pop_front()?;
         self.heartbeat.running(Some((task.id, self.policies.timeout(&task))));
         self.running = Some(Running { task: task.clone(), token, began: Instant::now() });
-        task
+        Some(task)
     }
 
     fn is_still_ours(&self, token: u64, id: u64) -> Result<bool, DatabaseFault> {
@@ -313,7 +327,7 @@ impl<'q> Worker<'q> {
         let claimed = match self.queue.own().finish_and_claim(&self.pending, &claim) {
             Ok(claimed) => claimed,
             Err(fault) => {
-                self.unanswered = fault.is_lost().then_some(token);
+                self.unanswered = Some(token);
                 return Err(fault);
             }
         };

@@ -6,7 +6,9 @@
 //!
 //! Invariant: after a fault without an answer the connection is dropped, never used again; the
 //! next statement opens a new one. Nothing is repeated here, because only the caller knows whether
-//! a repeated statement does harm.
+//! a repeated statement does harm. A connection that has been idle is asked first whether it is
+//! alive, because servers close those; but not inside a transaction, whose second half must not
+//! run alone on a new one.
 //!
 //! READ COMMITTED is not a taste: under REPEATABLE READ a claim on an unlucky index locks gaps,
 //! and an enqueue waits until error 1205 (measured; research queue traps 1 and 3).
@@ -16,6 +18,7 @@ mod settings;
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder, SslOpts, Value};
@@ -42,6 +45,22 @@ pub struct DatabaseLink {
 struct Opened {
     process: u32,
     conn: Conn,
+    used: Instant,
+    in_transaction: bool,
+}
+
+/// After this long without a statement a connection may have been closed by the server.
+const IDLE: Duration = Duration::from_secs(1);
+
+impl Opened {
+    fn new(settings: &DatabaseSettings) -> Result<Self, DatabaseFault> {
+        let conn = connect(settings)?;
+        Ok(Self { process: std::process::id(), conn, used: Instant::now(), in_transaction: false })
+    }
+
+    fn is_stale(&mut self) -> bool {
+        !self.in_transaction && self.used.elapsed() > IDLE && self.conn.ping().is_err()
+    }
 }
 
 impl DatabaseLink {
@@ -60,15 +79,15 @@ impl DatabaseLink {
         drop(self.discard_foreign().take());
     }
 
-    fn run<T>(&self, work: impl FnOnce(&mut Conn) -> mysql::Result<T>) -> Result<T, DatabaseFault> {
+    fn run<T>(&self, work: impl FnOnce(&mut Opened) -> mysql::Result<T>) -> Result<T, DatabaseFault> {
         let mut open = self.discard_foreign();
-        let result = match open.as_mut() {
-            Some(opened) => work(&mut opened.conn),
-            None => {
-                let conn = connect(&self.settings)?;
-                work(&mut open.insert(Opened { process: std::process::id(), conn }).conn)
-            }
+        drop(open.take_if(Opened::is_stale));
+        let opened = match open.as_mut() {
+            Some(opened) => opened,
+            None => open.insert(Opened::new(&self.settings)?),
         };
+        let result = work(opened);
+        opened.used = Instant::now();
         result.map_err(|error| {
             let fault = fault(&error);
             if fault.is_lost() {
@@ -91,15 +110,22 @@ impl DatabaseLink {
 
 impl Database for DatabaseLink {
     fn query(&self, sql: &str) -> Result<Vec<Row>, DatabaseFault> {
-        self.run(|conn| {
-            conn.query_map(sql, |row: mysql::Row| row.unwrap().into_iter().map(text_of).collect())
-        })
+        let text = |row: mysql::Row| row.unwrap().into_iter().map(text_of).collect();
+        self.run(|opened| opened.conn.query_map(sql, text))
     }
 
     fn execute(&self, sql: &str) -> Result<Executed, DatabaseFault> {
-        self.run(|conn| {
-            let done = conn.query_iter(sql)?;
-            Ok(Executed { affected: done.affected_rows(), last_id: done.last_insert_id().unwrap_or(0) })
+        self.run(|opened| {
+            let done = opened.conn.query_iter(sql)?;
+            let executed =
+                Executed { affected: done.affected_rows(), last_id: done.last_insert_id().unwrap_or(0) };
+            drop(done);
+            match sql {
+                "START TRANSACTION" => opened.in_transaction = true,
+                "COMMIT" | "ROLLBACK" => opened.in_transaction = false,
+                _ => {}
+            }
+            Ok(executed)
         })
     }
 }

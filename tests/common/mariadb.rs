@@ -177,7 +177,12 @@ fn install(folder: &Path) {
         .arg(format!("--user={}", user_name()))
         .output()
         .expect("mariadb-install-db (Debian package mariadb-server)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "mariadb-install-db: {}\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    );
 }
 
 fn launch(arguments: &[String], folder: &Path) -> Child {

@@ -60,6 +60,13 @@ impl Process {
     /// SIGSTOP: the process keeps its sockets and answers nothing.
     pub fn pause(&self) {
         self.signal(libc::SIGSTOP);
+        wait_until("every thread has stopped", || {
+            let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+            threads.flatten().all(|thread| {
+                let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+            })
+        });
     }
 
     /// SIGCONT.

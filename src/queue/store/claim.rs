@@ -100,7 +100,7 @@ impl Store<'_> {
             let lost = if finished.is_empty() { 0 } else { self.write_finished(finished)? };
             Ok(Claimed { tasks: self.take(claim)?, lost })
         })?;
-        self.wake_after(finished)?;
+        self.wake_after(finished);
         Ok(claimed)
     }
 

@@ -56,7 +56,7 @@ impl Store<'_> {
     /// Writes what came of tasks; answers how many leases were lost, whose results are dropped.
     pub fn finish(&self, finished: &[Finished]) -> Result<u64, DatabaseFault> {
         let lost = transaction(self.db, || self.write_finished(finished))?;
-        self.wake_after(finished)?;
+        self.wake_after(finished);
         Ok(lost)
     }
 
@@ -82,8 +82,14 @@ impl Store<'_> {
         Ok((finished.len() as u64).saturating_sub(written))
     }
 
-    /// Lets go on what waited for these tasks or for the end of their batches.
-    pub(super) fn wake_after(&self, finished: &[Finished]) -> Result<(), DatabaseFault> {
+    /// Lets go on what waited for these tasks or for the end of their batches. The results are
+    /// committed already, so a fault here is none of theirs: what is not woken now is found by
+    /// [`Store::settle_some`].
+    pub(super) fn wake_after(&self, finished: &[Finished]) {
+        let _ = self.wake_all_after(finished);
+    }
+
+    fn wake_all_after(&self, finished: &[Finished]) -> Result<(), DatabaseFault> {
         let has_ended =
             |one: &&Finished| matches!(one.how, Finish::Done | Finish::Dead(_) | Finish::Cancelled);
         let ended: Vec<&Finished> = finished.iter().filter(has_ended).collect();
