@@ -24,7 +24,8 @@ pub const DENIALS_PER_VIOLATION: u32 = 10;
 /// From this many names on, each further one that an address tries is a sign of password spraying.
 pub const USUAL_NAMES: u32 = 5;
 
-const KEYS: [&str; 6] = ["enabled", "threshold", "window", "ban", "max_ban", "jitter"];
+/// The fields of `auto_ban`.
+pub(super) const KEYS: [&str; 6] = ["enabled", "threshold", "window", "ban", "max_ban", "jitter"];
 
 /// Settings of the automatic ban.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -16,6 +16,7 @@ use super::glob::Glob;
 use super::policy::{Algorithm, Quota};
 use crate::error::{Error, Kind, Result};
 
+pub(super) use read::RULE_KEYS;
 pub use read::{ReadingDefaults, read_plans, read_rules};
 
 /// The name of the rule for every endpoint that no other rule takes.
@@ -93,6 +94,12 @@ pub struct Rule {
     pub dry_run: bool,
     /// What happens while the store does not answer.
     pub on_store_failure: OnStoreFailure,
+}
+
+impl Rule {
+    fn counters(&self) -> impl Iterator<Item = u128> + '_ {
+        self.limits.iter().map(|limit| limit.counter)
+    }
 }
 
 /// Rules as one group of clients sees them.
@@ -186,20 +193,18 @@ impl Rules {
         !self.plans.is_empty()
     }
 
-    /// Every counter that a client may be charged to, of every rule and plan.
+    /// Every counter that a client may be charged to, on any plan.
     pub fn counters(&self) -> Vec<u128> {
-        self.counters_where(|_| true)
+        self.sets().flat_map(|set| &set.all).flat_map(|rule| rule.counters()).collect()
     }
 
-    /// The counters of the rule `name`, in every plan.
-    pub fn counters_of(&self, name: &str) -> Vec<u128> {
-        self.counters_where(|rule| rule.name == name)
+    /// The counters that a request to `endpoint` may be charged to, on any plan.
+    pub fn counters_for(&self, endpoint: &[u8]) -> Vec<u128> {
+        self.sets().flat_map(|set| set.resolve(endpoint).counters()).collect()
     }
 
-    fn counters_where(&self, wanted: impl Fn(&Rule) -> bool) -> Vec<u128> {
-        let sets = std::iter::once(&self.everybody).chain(self.plans.values());
-        let rules = sets.flat_map(|set| &set.all).filter(|rule| wanted(rule));
-        rules.flat_map(|rule| &rule.limits).map(|limit| limit.counter).collect()
+    fn sets(&self) -> impl Iterator<Item = &RuleSet> {
+        std::iter::once(&self.everybody).chain(self.plans.values())
     }
 
     /// The rule called `name`, if everybody has one.

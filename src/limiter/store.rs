@@ -45,26 +45,28 @@ pub struct Answer {
     pub verdict: Verdict,
 }
 
+/// What a charge is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// To charge every limit if all have room, else none.
+    Spend,
+    /// To learn what the answer would be; `remaining` and `reset` are the present ones.
+    Peek,
+}
+
 /// Counts what clients spend.
 pub trait Store: Send + Sync {
-    /// Charges every limit if all have room; else none.
+    /// Decides on `charge`, and with [`Intent::Spend`] carries it out.
     ///
     /// # Errors
     /// When the store cannot answer now; nothing is known then, and the rule's `on_store_failure`
     /// decides.
-    fn spend(&self, charge: &Charge<'_>) -> Result<Answer>;
-
-    /// What [`Store::spend`] would answer, without spending. `remaining` and `reset` are the
-    /// present ones.
-    ///
-    /// # Errors
-    /// As [`Store::spend`].
-    fn peek(&self, charge: &Charge<'_>) -> Result<Answer>;
+    fn charge(&self, charge: &Charge<'_>, intent: Intent) -> Result<Answer>;
 
     /// Forgets what `client` spent on `counters`.
     ///
     /// # Errors
-    /// As [`Store::spend`].
+    /// As [`Store::charge`].
     fn forget(&self, client: ClientKey, counters: &[u128]) -> Result<()>;
 }
 

@@ -42,6 +42,7 @@ fn a_rule_takes_what_it_does_not_say_from_the_settings_around_it() {
         "algorithm": "gcra",
         "on_store_failure": "closed",
         "api": {"limit": "60", "window": "60", "burst": 5, "cost": "2"},
+        "payment": {"window": 60},
         "limits": {"auth": {"limit": 5, "algorithm": "fixed_window", "on_store_failure": "open"}},
     }))
     .unwrap();
@@ -57,6 +58,8 @@ fn a_rule_takes_what_it_does_not_say_from_the_settings_around_it() {
         (Algorithm::FixedWindow, 3600)
     );
     assert_eq!(auth.on_store_failure, OnStoreFailure::Open);
+    let payment = settings.rules.named("payment").unwrap().limits[0].quota;
+    assert_eq!((payment.limit(), payment.window()), (50, 60), "a built-in rule keeps its limit");
     assert_eq!(settings.rules.named("general").unwrap().limits[0].quota.algorithm(), Algorithm::Gcra);
 }
 

@@ -11,7 +11,7 @@ use slbp::limiter::store::guarded::Guarded;
 use slbp::limiter::store::local::LocalWords;
 use slbp::limiter::store::redis::RedisCounters;
 use slbp::limiter::store::shm::SharedWords;
-use slbp::limiter::store::{Charge, Counted, Store};
+use slbp::limiter::store::{Answer, Charge, Counted, Intent, Store};
 use slbp::remote::settings::RedisSettings;
 use slbp::shm::{Key, Plan, Segment};
 
@@ -36,8 +36,10 @@ fn on_manual_time(store: impl FnOnce(Arc<ManualClock>) -> Box<dyn Store>) -> Fix
 pub fn guarded(settings: &RedisSettings) -> Box<dyn Store> {
     let segment = segment();
     let clock = Arc::new(SystemClock);
+    // This is about answers, not about their speed on a busy machine.
+    let patient = settings.clone().with_timeouts(Duration::from_secs(10));
     Box::new(Guarded::new(
-        RedisCounters::new(settings, clock.clone()),
+        RedisCounters::new(&patient, clock.clone()),
         segment.cells().unwrap().cell(Key::from_bits(1)).unwrap(),
         SharedWords::new(segment.words().unwrap()),
         clock,
@@ -64,12 +66,12 @@ fn every_algorithm() -> [Algorithm; 3] {
 }
 
 impl Fixture<'_> {
-    fn spend(&self, client: u128, limits: &[Limit], cost: u32) -> slbp::limiter::store::Answer {
-        self.store.spend(&Charge { client, limits, cost }).unwrap()
+    fn spend(&self, client: u128, limits: &[Limit], cost: u32) -> Answer {
+        self.store.charge(&Charge { client, limits, cost }, Intent::Spend).unwrap()
     }
 
-    fn peek(&self, client: u128, limits: &[Limit], cost: u32) -> slbp::limiter::store::Answer {
-        self.store.peek(&Charge { client, limits, cost }).unwrap()
+    fn peek(&self, client: u128, limits: &[Limit], cost: u32) -> Answer {
+        self.store.charge(&Charge { client, limits, cost }, Intent::Peek).unwrap()
     }
 
     fn holds_the_contract(&self) {
@@ -234,7 +236,7 @@ fn a_full_local_table_forgets_only_what_is_idle() {
     let clock = Arc::new(ManualClock::at(Timestamp::from_secs(START)));
     let store = Counted::new(LocalWords::new(2), clock.clone());
     let limits = [limit(Algorithm::FixedWindow, 1, 60)];
-    let spend = |client| store.spend(&Charge { client, limits: &limits, cost: 1 });
+    let spend = |client| store.charge(&Charge { client, limits: &limits, cost: 1 }, Intent::Spend);
     spend(1).unwrap();
     spend(2).unwrap();
     spend(3).unwrap_err();

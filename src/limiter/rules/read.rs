@@ -10,7 +10,8 @@ use super::{Algorithm, DEFAULT_WINDOW, DEFAULTS, Limit, OnStoreFailure, Quota, R
 use crate::config::fields::Fields;
 use crate::error::{Error, Result};
 
-const RULE_KEYS: [&str; 8] =
+/// The fields of a rule.
+pub(in crate::limiter) const RULE_KEYS: [&str; 8] =
     ["limit", "window", "limits", "algorithm", "burst", "cost", "dry_run", "on_store_failure"];
 const LIMIT_KEYS: [&str; 4] = ["limit", "window", "algorithm", "burst"];
 

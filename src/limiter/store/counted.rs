@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Charge, Store, Tightest};
+use super::{Answer, Charge, Intent, Store, Tightest};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Kind, Result};
 use crate::limiter::keys::ClientKey;
@@ -80,7 +80,17 @@ impl<W: Words> Counted<W> {
         })
     }
 
-    /// Only under a race does a limit refuse here what [`Store::peek`] has just found to fit.
+    fn peek(&self, charge: &Charge<'_>) -> Result<Answer> {
+        let mut tightest = Tightest::default();
+        for (position, limit) in charge.limits.iter().enumerate() {
+            let key = charge.client ^ limit.counter;
+            let (verdict, _) = self.step(key, |word, now| limit.quota.peek(word, now, charge.cost))?;
+            tightest.consider(position, limit, verdict);
+        }
+        tightest.answer().ok_or_else(no_limits)
+    }
+
+    /// Only under a race does a limit refuse here what a peek has just found to fit.
     fn spend_all(&self, charge: &Charge<'_>) -> Result<Answer> {
         let mut taken = Vec::with_capacity(charge.limits.len());
         let mut tightest = Tightest::default();
@@ -104,23 +114,18 @@ impl<W: Words> Counted<W> {
 }
 
 impl<W: Words> Store for Counted<W> {
-    fn spend(&self, charge: &Charge<'_>) -> Result<Answer> {
-        if let [limit] = charge.limits {
-            let (verdict, _) = self.spend_one(charge.client, limit, charge.cost)?;
-            return Ok(Answer { limit: 0, verdict });
+    fn charge(&self, charge: &Charge<'_>, intent: Intent) -> Result<Answer> {
+        match (intent, charge.limits) {
+            (Intent::Spend, [limit]) => {
+                let (verdict, _) = self.spend_one(charge.client, limit, charge.cost)?;
+                Ok(Answer { limit: 0, verdict })
+            }
+            (Intent::Spend, _) => match self.peek(charge)? {
+                fits if fits.verdict.allowed => self.spend_all(charge),
+                refused => Ok(refused),
+            },
+            (Intent::Peek, _) => self.peek(charge),
         }
-        let answer = self.peek(charge)?;
-        if answer.verdict.allowed { self.spend_all(charge) } else { Ok(answer) }
-    }
-
-    fn peek(&self, charge: &Charge<'_>) -> Result<Answer> {
-        let mut tightest = Tightest::default();
-        for (position, limit) in charge.limits.iter().enumerate() {
-            let key = charge.client ^ limit.counter;
-            let (verdict, _) = self.step(key, |word, now| limit.quota.peek(word, now, charge.cost))?;
-            tightest.consider(position, limit, verdict);
-        }
-        tightest.answer().ok_or_else(no_limits)
     }
 
     fn forget(&self, client: ClientKey, counters: &[u128]) -> Result<()> {

@@ -12,8 +12,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::redis::{Purpose, RedisCounters};
-use super::{Answer, Charge, Store, Words, Write};
+use super::redis::RedisCounters;
+use super::{Answer, Charge, Intent, Store, Words, Write};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Result;
 use crate::limiter::keys::ClientKey;
@@ -48,17 +48,6 @@ impl<W: Words> Guarded<W> {
         counters: Counters<'static>,
     ) -> Self {
         Self { redis, breaker: Breaker::new(state, Policy::default()), denials, clock, counters }
-    }
-
-    fn ask(&self, charge: &Charge<'_>, purpose: Purpose) -> Result<Answer> {
-        let now = self.clock.now();
-        if let Some(answer) = self.denied(charge, now) {
-            self.counters.add(Counter::LimiterDenialCached, 1);
-            return Ok(answer);
-        }
-        let answer = self.call(|| self.redis.charge(charge, purpose))?;
-        self.remember(charge, &answer, now);
-        Ok(answer)
     }
 
     fn call<T>(&self, call: impl FnOnce() -> Result<T, Fault>) -> Result<T> {
@@ -124,12 +113,15 @@ impl<W: Words> Guarded<W> {
 }
 
 impl<W: Words> Store for Guarded<W> {
-    fn spend(&self, charge: &Charge<'_>) -> Result<Answer> {
-        self.ask(charge, Purpose::Spend)
-    }
-
-    fn peek(&self, charge: &Charge<'_>) -> Result<Answer> {
-        self.ask(charge, Purpose::Peek)
+    fn charge(&self, charge: &Charge<'_>, intent: Intent) -> Result<Answer> {
+        let now = self.clock.now();
+        if let Some(answer) = self.denied(charge, now) {
+            self.counters.add(Counter::LimiterDenialCached, 1);
+            return Ok(answer);
+        }
+        let answer = self.call(|| self.redis.charge(charge, intent))?;
+        self.remember(charge, &answer, now);
+        Ok(answer)
     }
 
     fn forget(&self, client: ClientKey, counters: &[u128]) -> Result<()> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::{Answer, Charge, Tightest};
+use super::{Answer, Charge, Intent, Tightest};
 use crate::clock::{Clock, Timestamp};
 use crate::limiter::keys::ClientKey;
 use crate::limiter::policy::{Verdict, Wait};
@@ -22,22 +22,6 @@ use crate::remote::settings::RedisSettings;
 use crate::remote::{Fault, FaultKind};
 
 static CHARGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/charge.lua")));
-
-/// What a charge is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Spend,
-    Peek,
-}
-
-impl Purpose {
-    fn name(self) -> &'static [u8] {
-        match self {
-            Self::Spend => b"spend",
-            Self::Peek => b"peek",
-        }
-    }
-}
 
 /// Counters in Redis.
 pub struct RedisCounters {
@@ -52,9 +36,13 @@ impl RedisCounters {
         Self { link: shared(settings), prefix: settings.prefix.clone(), clock }
     }
 
-    pub(super) fn charge(&self, charge: &Charge<'_>, purpose: Purpose) -> Result<Answer, Fault> {
+    pub(super) fn charge(&self, charge: &Charge<'_>, intent: Intent) -> Result<Answer, Fault> {
+        let verb: &[u8] = match intent {
+            Intent::Spend => b"spend",
+            Intent::Peek => b"peek",
+        };
         let keys: Vec<_> = charge.limits.iter().map(|limit| self.key(charge.client, limit.counter)).collect();
-        let mut arguments = vec![purpose.name().to_vec(), charge.cost.to_string().into_bytes()];
+        let mut arguments = vec![verb.to_vec(), charge.cost.to_string().into_bytes()];
         for limit in charge.limits {
             let quota = &limit.quota;
             arguments.push(quota.algorithm().name().as_bytes().to_vec());
