@@ -41,7 +41,8 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
-    fn write(&self, zval: &mut Zval) {
+    fn zval(&self) -> Zval {
+        let mut zval = Zval::new();
         match self {
             Cell::Bool(flag) => zval.set_bool(*flag),
             Cell::Int(number) => zval.set_long(*number),
@@ -53,6 +54,7 @@ impl Cell<'_> {
                 None => zval.set_zend_string(ZendStr::new(word.text, false)),
             },
         }
+        zval
     }
 }
 
@@ -97,7 +99,7 @@ impl<const N: usize> Shape<N> {
             let table = zend_array_dup(template);
             let buckets = bucket_array(table);
             for (index, cell) in cells.iter().enumerate() {
-                cell.write(&mut (*buckets.add(index)).val);
+                write_value(&raw mut (*buckets.add(index)).val, cell.zval());
             }
             ZBox::from_raw(table)
         }
@@ -106,12 +108,24 @@ impl<const N: usize> Shape<N> {
     fn record_by_insertion(&self, cells: [Cell<'_>; N]) -> ZBox<ZendHashTable> {
         let mut table = ZendHashTable::new();
         for (key, cell) in self.keys.iter().zip(&cells) {
-            let mut value = Zval::new();
-            cell.write(&mut value);
             // Fails only on a full table.
-            let _ = table.insert(*key, value);
+            let _ = table.insert(*key, cell.zval());
         }
         table
+    }
+}
+
+/// Moves `zval` into `place`, whose old value owns nothing, and leaves the link to the next bucket of
+/// the hash alone: it lives in the last word of the same struct.
+///
+/// # Safety
+/// `place` is a bucket's value in a live table that nobody else uses.
+unsafe fn write_value(place: *mut Zval, zval: Zval) {
+    let zval = std::mem::ManuallyDrop::new(zval);
+    // SAFETY: as above; the parts are plain old data and ownership moves with them.
+    unsafe {
+        (*place).value = zval.value;
+        (*place).u1 = zval.u1;
     }
 }
 
