@@ -8,7 +8,7 @@ import time
 
 from tests.support import account, fastcgi, php
 
-REQUESTS, ROUNDS = 400, 15
+REQUESTS, ROUNDS = 50, 100
 
 
 def measure(extension, folder):
