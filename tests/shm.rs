@@ -164,3 +164,17 @@ fn the_info_says_what_is_used() {
     let words = info.regions.iter().find(|region| region.kind == RegionKind::Words).unwrap();
     assert_eq!((words.used, words.capacity), (Some(1), Plan::smallest().words));
 }
+
+#[test]
+fn when_every_lease_is_held_the_answer_says_so() {
+    let segment = segment();
+    let leases = segment.leases().unwrap();
+    let (me, now, second) = (Owner::current(), Timestamp::from_secs(1000), Duration::from_secs(1));
+    let key = |n: u32| segment.hasher().key(&n.to_le_bytes());
+    let answers: Vec<_> = (0..1000).map(|n| leases.acquire(key(n), me, now, second)).collect();
+    let given = answers.iter().filter(|answer| matches!(answer, Acquired::Mine(_))).count();
+    assert_eq!(given, Plan::smallest().leases);
+    assert!(answers.iter().all(|answer| matches!(answer, Acquired::Mine(_) | Acquired::Unavailable)));
+    assert_eq!(leases.used(now), given);
+    assert!(matches!(leases.acquire(key(5000), me, now.plus(second), second), Acquired::Mine(_)));
+}

@@ -137,3 +137,29 @@ const fn mix(mut hash: u64, text: &str) -> u64 {
     }
     hash
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_counter_has_its_own_name_and_the_fingerprint_knows_them() {
+        let names: HashSet<_> = Counter::ALL.iter().map(|counter| counter.name()).collect();
+        assert_eq!(names.len(), Counter::ALL.len());
+        assert_ne!(fingerprint(1, "0.1.0"), fingerprint(1, "0.1.1"));
+        assert_ne!(fingerprint(1, "0.1.0"), fingerprint(2, "0.1.0"));
+    }
+
+    #[test]
+    fn stripes_add_up() {
+        let words: Vec<_> = (0..WORDS).map(|_| AtomicU64::new(0)).collect();
+        let counters = Counters::new(&words);
+        counters.add(Counter::TableFull, 3);
+        for stripe in 0..STRIPES {
+            words[stripe * CAPACITY + Counter::TableFull as usize].fetch_add(1, Relaxed);
+        }
+        assert_eq!(counters.get(Counter::TableFull), 3 + STRIPES as u64);
+        assert_eq!(counters.get(Counter::TableBusy), 0);
+    }
+}

@@ -142,8 +142,9 @@ impl<'a> Leases<'a> {
         dead: Option<Owner>,
     ) -> Acquired {
         let Some(_guard) = self.lock(key) else { return Acquired::Unavailable };
-        let held = self.shard(key).iter().find(|slot| slot.is_of(key) && !slot.is_free(now));
-        let slot = match held {
+        let known = self.shard(key).iter().find(|slot| slot.is_of(key));
+        let slot = match known {
+            Some(slot) if slot.is_free(now) => slot,
             Some(slot) if dead == Some(slot.owner()) => {
                 self.counters.add(Counter::LeaseTakenOver, 1);
                 slot

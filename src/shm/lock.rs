@@ -173,10 +173,11 @@ impl<'a> Locks<'a> {
                 mutex.broken.store(1, Relaxed);
                 mutex.make_consistent();
             }
-            _ => {
+            libc::ETIMEDOUT => {
                 self.timeouts.fetch_add(1, Relaxed);
                 return None;
             }
+            _ => return None,
         }
         let mut guard = Guard { mutex, recovered: false, thread: PhantomData };
         if mutex.broken.load(Relaxed) != 0 {

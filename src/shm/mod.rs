@@ -2,14 +2,19 @@
 //!
 //! Owns: one mapping, its header, and the tables that live in it:
 //!
-//! | what | type | for |
-//! |---|---|---|
-//! | words by key | [`WordTable`] | one `u64` of state per client and rule, updated by compare-and-swap |
-//! | records by key | [`RecordTable`] | lists and bans: read without a lock, written under one |
-//! | named words | [`Cells`] | generations, flags, breaker states |
-//! | leases | [`Leases`] | "one worker does this": single flight, half-open probes |
-//! | event counts | [`Counters`] | what `slbp_info()` and the metrics show |
-//! | a raw region | [`Region`] | what a domain builds itself (the cache) from atomics and [`Locks`] |
+//! | what | type | for | cost |
+//! |---|---|---|---|
+//! | words by key | [`WordTable`] | one `u64` of state per client and rule, updated by compare-and-swap | 13 ns hot, 58 ns cold, 126 ns to claim and remove |
+//! | records by key | [`RecordTable`] | lists and bans: read without a lock, written under one | 23 ns absent, 42 ns found hot, 0.2 µs cold, 0.3 µs to put and remove |
+//! | named words | [`Cells`] | generations, flags, breaker states | 4 ns by name, one load when kept |
+//! | leases | [`Leases`] | "one worker does this": single flight, half-open probes | 63 ns to take and return |
+//! | event counts | [`Counters`] | what `slbp_info()` and the metrics show | 2 ns |
+//! | a raw region | [`Region`] | what a domain builds itself (the cache) from atomics and [`Locks`] | 12 ns to lock and unlock |
+//! | keys | [`Hasher`] | 128 bits of keyed hash | 24 ns for 48 bytes, 2.4 ns for a number |
+//!
+//! Measured by `tests/bench/shm.rs` with 131,072 slots half full and 117,964 of 131,072 records; in
+//! the same run an atomic add took 2.2 ns, a `std::sync::Mutex` 5 ns, a clock read 31 ns and a
+//! `Mutex<HashMap>` of 10,000 keys in one process 19 ns a key (ours: 26 ns).
 //!
 //! Refuses to do: know what a key, a state or a record means; call PHP; start a thread.
 //!
