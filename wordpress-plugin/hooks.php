@@ -13,6 +13,7 @@ add_action( 'rest_api_init', 'slbp_register_rest_routes' );
 add_filter( 'rest_pre_dispatch', 'slbp_limit_rest_request', 5, 3 );
 add_filter( 'rest_post_dispatch', 'slbp_add_rest_headers', 10, 3 );
 add_filter( 'rest_pre_serve_request', 'slbp_stop_charging' );
+add_filter( 'rest_exposed_cors_headers', 'slbp_expose_rate_limit_headers' );
 
 // Doors for guessing passwords: refused before WordPress looks at a credential.
 add_action( 'login_init', 'slbp_limit_login', 1 );

@@ -19,6 +19,7 @@ http {{
     default_type application/octet-stream;
     access_log {log}/access.log;
     client_max_body_size 64m;
+    server_tokens off;
     client_body_temp_path {tmp}/body;
     fastcgi_temp_path {tmp}/fastcgi;
     proxy_temp_path {tmp}/proxy;

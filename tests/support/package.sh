@@ -18,6 +18,7 @@ cp -r stubs "$stage/"
 
 cp -r wordpress-plugin "$folder/plugin/slbp"
 rm -f "$folder/plugin/slbp/.phpcs.xml"
+# The container travels with the plugin (wordpress-plugin/includes/requirements.php looks for it there).
 cp -r php/src "$folder/plugin/slbp/lib"
 (cd "$folder/plugin" && /usr/bin/python3 -m zipfile -c "../$name/slbp-plugin.zip" slbp)
 

@@ -61,6 +61,7 @@ _DEFAULTS = {
     "date.timezone": "UTC",
     "display_errors": "0",
     "error_reporting": "-1",
+    "expose_php": "0",
     "log_errors": "1",
     "memory_limit": "256M",
     "opcache.revalidate_freq": "0",

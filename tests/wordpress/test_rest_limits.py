@@ -33,6 +33,7 @@ def test_allowed_answers_say_what_is_left(limited, visitor):
     assert re.fullmatch(r'"general";q=5;w=3600', answers[0].headers["RateLimit-Policy"])
     assert re.fullmatch(r'"general";r=4;t=\d+', answers[0].headers["RateLimit"])
     assert "Retry-After" not in answers[0].headers
+    assert "RateLimit" in answers[0].headers["Access-Control-Expose-Headers"]
 
 
 def test_a_refusal_is_problem_json_and_not_cached(limited, visitor):

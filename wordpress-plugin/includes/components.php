@@ -5,8 +5,7 @@
  * @package SLBP
  */
 
-// A packed plugin carries the container in lib/; in a checkout it stands beside the plugin.
-require is_dir( dirname( __DIR__ ) . '/lib' ) ? dirname( __DIR__ ) . '/lib/autoload.php' : dirname( __DIR__, 2 ) . '/php/src/autoload.php';
+require slbp_container_file();
 
 /**
  * The site's rate limiter, or null when its settings cannot be used: a typing error in an option

@@ -23,6 +23,23 @@ function slbp_missing_requirement() {
 	if ( version_compare( phpversion( 'slbp' ), SLBP_MINIMUM_EXTENSION, '<' ) ) {
 		return sprintf( 'SLBP needs the extension slbp %s or newer; version %s is loaded.', SLBP_MINIMUM_EXTENSION, phpversion( 'slbp' ) );
 	}
+	if ( '' === slbp_container_file() ) {
+		return 'This copy of SLBP is incomplete: install slbp-plugin.zip, which `make package` builds.';
+	}
+	return '';
+}
+
+/**
+ * Where SLBP_Plugin comes from: a packed plugin carries it in lib/, in a checkout it stands beside the plugin.
+ *
+ * @return string The file to require, or '' when it is in neither place.
+ */
+function slbp_container_file() {
+	foreach ( array( __DIR__ . '/../lib/autoload.php', __DIR__ . '/../../php/src/autoload.php' ) as $file ) {
+		if ( is_file( $file ) ) {
+			return $file;
+		}
+	}
 	return '';
 }
 

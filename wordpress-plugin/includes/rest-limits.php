@@ -44,6 +44,13 @@ function slbp_stop_charging( bool $served ): bool {
 }
 
 /**
+ * On rest_exposed_cors_headers: a script on another origin may read them too.
+ */
+function slbp_expose_rate_limit_headers( array $headers ): array {
+	return array_merge( $headers, array( 'RateLimit', 'RateLimit-Policy', 'Retry-After' ) );
+}
+
+/**
  * Whether this request counts against the client: this plugin's routes always, the others by option.
  */
 function slbp_is_charged( WP_REST_Request $request ): bool {
