@@ -30,6 +30,7 @@ if ( '' !== slbp_missing_requirement() ) {
 define( 'SLBP_PLUGIN_FILE', __FILE__ );
 define( 'SLBP_REST_NAMESPACE', 'skylearn-billing-pro/v1' );
 
+require slbp_container_file();
 require __DIR__ . '/includes/components.php';
 require __DIR__ . '/includes/client.php';
 require __DIR__ . '/includes/refusal.php';

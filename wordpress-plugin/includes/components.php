@@ -5,8 +5,6 @@
  * @package SLBP
  */
 
-require slbp_container_file();
-
 /**
  * The site's rate limiter, or null when its settings cannot be used: a typing error in an option
  * must not take the site down, so it is logged and nothing is limited until it is mended.
