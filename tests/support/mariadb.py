@@ -9,9 +9,10 @@ from . import process
 from .account import Account
 from .ports import accepts
 
-# Durability is not what the site or the tests are about, and a commit per fsync is what makes them slow.
+# Surviving a power cut is not what the site or the tests are about, and waiting for the disk is what makes them slow.
 SETTINGS = (
     "--skip-networking",
+    "--debug-no-sync",
     "--innodb-flush-log-at-trx-commit=2",
     "--innodb-buffer-pool-size=64M",
     "--innodb-log-file-size=16M",
