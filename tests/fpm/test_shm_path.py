@@ -12,7 +12,7 @@ from tests.support import account as accounts
 
 
 @pytest.fixture
-def shm_path(tmp_path_factory):
+def shm_path():
     """A place for the segment's file that every user may reach."""
     path = f"/dev/shm/slbp-test-{os.getpid()}"
     yield path

@@ -86,7 +86,6 @@ class PhpFpm(process.Service):
         configuration: Configuration,
         workers: int = 4,
         pool: Optional[Mapping[str, object]] = None,
-        env: Optional[Mapping[str, str]] = None,
     ):
         self.socket = socket
         config = folder / "php-fpm.conf"
@@ -98,7 +97,7 @@ class PhpFpm(process.Service):
             account,
             log,
             ready=lambda: socket.exists() and accepts(socket),
-            env={**configuration.env("fpm"), **(env or {})},
+            env=configuration.env("fpm"),
         )
 
     def start(self, timeout: float = 60) -> None:

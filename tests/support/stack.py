@@ -38,7 +38,6 @@ class Stack:
         constants: Optional[Mapping[str, object]] = None,
         options: Optional[Mapping[str, object]] = None,
         pool: Optional[Mapping[str, object]] = None,
-        plugin: Optional[Path] = PLUGIN,
     ):
         state.mkdir(parents=True, exist_ok=True)
         self.state = state.resolve()
@@ -59,7 +58,7 @@ class Stack:
         self.fpm = php.PhpFpm(
             conf, self.sockets / "php-fpm.sock", log / "php-fpm.log", self.account, self.configuration, workers, pool
         )
-        self.wordpress = WordPress(self.state, self.url, plugin, self.account)
+        self.wordpress = WordPress(self.state, self.url, PLUGIN, self.account)
         self.nginx = Nginx(port, self.wordpress.root, self.fpm.socket, conf, run, tmp, log, self.account)
 
     @property
@@ -100,7 +99,7 @@ class Stack:
 
     def php(self, code: str) -> str:
         """Runs PHP code inside the site from the command line and answers its output."""
-        return self.wordpress.php(code, self.configuration)
+        return self.wordpress.evaluate(code, self.configuration)
 
     @property
     def _pids_file(self) -> Path:

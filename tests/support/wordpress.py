@@ -7,18 +7,19 @@ import secrets
 import shutil
 import string
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Mapping
 
 from . import php, wordpress_release
 from .account import Account
 from .mariadb import MariaDB
 
 HERE = Path(__file__).parent
+PLUGIN_FOLDER = "slbp"
 SALTS = tuple(f"{kind}_{what}" for what in ("KEY", "SALT") for kind in ("AUTH", "SECURE_AUTH", "LOGGED_IN", "NONCE"))
 
 
 class WordPress:
-    def __init__(self, state: Path, url: str, plugin: Optional[Path], account: Account):
+    def __init__(self, state: Path, url: str, plugin: Path, account: Account):
         self.root = state / "www"
         self.url = url
         self.plugin = plugin
@@ -54,19 +55,15 @@ class WordPress:
             "user": self.user,
             "password": self.password,
             "email": "admin@example.com",
-            "plugin": f"{self._plugin_name}/slbp.php" if self.plugin else None,
+            "plugin": f"{PLUGIN_FOLDER}/slbp.php",
             "options": dict(options),
         }
         configuration.run(self.account, HERE / "wp" / "install.php", input=json.dumps(setup))
 
-    def php(self, code: str, configuration: php.Configuration) -> str:
+    def evaluate(self, code: str, configuration: php.Configuration) -> str:
         """Runs PHP inside this WordPress, on the command line; answers what it prints."""
         load = f"$_SERVER['HTTP_HOST'] = '{self.url.removeprefix('http://')}'; require '{self.root}/wp-load.php';"
         return configuration.run(self.account, "-r", load + code).stdout
-
-    @property
-    def _plugin_name(self) -> str:
-        return "slbp"
 
     def _lay_files(self, release: Path) -> None:
         if not (self.root / "wp-load.php").exists():
@@ -74,8 +71,8 @@ class WordPress:
             shutil.copytree(release, self.root)
         for folder in (self.content, self.content / "uploads", self.content / "plugins"):
             self.account.own(folder, 0o755)
-        link = self.content / "plugins" / self._plugin_name
-        if self.plugin and link.resolve() != self.plugin.resolve():
+        link = self.content / "plugins" / PLUGIN_FOLDER
+        if link.resolve() != self.plugin.resolve():
             link.unlink(missing_ok=True)
             link.symlink_to(self.plugin.resolve())
 

@@ -31,7 +31,7 @@ foreach ($setup['options'] as $name => $value) {
     add_option($name, $value);
 }
 
-if ($setup['plugin'] !== null && !is_plugin_active($setup['plugin'])) {
+if (!is_plugin_active($setup['plugin'])) {
     $error = activate_plugin($setup['plugin']);
     if (is_wp_error($error)) {
         fwrite(STDERR, $error->get_error_message() . "\n");
