@@ -23,7 +23,7 @@ class Pool:
     """php-fpm's master with its workers, and the limiter behind it."""
 
     def __init__(self, folder: Path, account: accounts.Account, workers: int, ini: dict, pool: dict):
-        log = account.own(folder / "log")
+        self.log = log = account.own(folder / "log")
         self.account = account
         self.configuration = php.Configuration(folder, log, EXTENSION, ini)
         self.fpm = php.PhpFpm(
@@ -43,6 +43,10 @@ class Pool:
 
     def used(self, client: str = "user:1", limit: int = 1000) -> int:
         return limit - self.ask("peek", client, limit)["remaining"]
+
+    def complaints(self) -> str:
+        """What PHP and php-fpm have logged."""
+        return "".join(file.read_text() for file in self.log.iterdir())
 
     def cli(self, account: Optional[accounts.Account] = None, **query) -> dict:
         """The same call from the command line, with the same settings."""

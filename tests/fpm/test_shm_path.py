@@ -56,8 +56,12 @@ def test_a_file_of_another_user_is_not_used(start_pool, shm_path):
 
     pool = start_pool(ini={"slbp.shm_path": shm_path})
 
-    assert pool.ask()["allowed"]
-    assert os.stat(shm_path).st_uid == pwd.getpwnam("nobody").pw_uid
+    answer = pool.ask()
+    assert answer["allowed"]
+    assert answer["info"]["mode"] == "private"
+    assert "belongs to uid" in pool.complaints()
+    with open(shm_path, "rb") as file:
+        assert not any(file.read(4096)), "something was written into a stranger's file"
 
 
 def test_a_master_of_root_shares_with_its_pools_user(start_pool, shm_path):
