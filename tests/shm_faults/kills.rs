@@ -241,27 +241,17 @@ fn fifteen_hundred_kills_break_nothing() {
     let records = segment.records().unwrap();
     (0..PERMANENT).for_each(|name| _ = records.put(&record(name, 1, None), 1).unwrap());
 
-    let mut seed = 1;
-    let mut start = |number: usize| {
-        seed += 1;
-        let segment = &segment;
-        fork(move || Worker::new(segment, number, seed * 7919).run())
-    };
-    let mut workers: Vec<Child> = (0..WORKERS).map(&mut start).collect();
+    let mut team = Team::start(&segment, &board);
     let mut random = 42u64;
     for kill in 0..KILLS {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let victim = (random >> 33) as usize % WORKERS;
-        wait_until_busy(&board, victim, &mut workers[victim]);
+        let victim = team.busy_one((random >> 33) as usize);
         std::thread::sleep(Duration::from_micros(random >> 50 & 2047));
-        let next = start(victim);
-        let killed = std::mem::replace(&mut workers[victim], next);
-        assert_eq!(killed.kill(), End::Signal(libc::SIGKILL), "a worker failed before kill {kill}");
+        assert_eq!(team.replace(victim), End::Signal(libc::SIGKILL), "a worker failed before kill {kill}");
     }
-    for (number, worker) in workers.into_iter().enumerate() {
-        let mut worker = worker;
-        wait_until_busy(&board, number, &mut worker);
-        assert_eq!(worker.kill(), End::Signal(libc::SIGKILL));
+    team.all_go_on();
+    for worker in team.workers {
+        assert_eq!(worker.child.kill(), End::Signal(libc::SIGKILL));
     }
     let ended_by_force = (KILLS + WORKERS) as u64;
 
@@ -280,16 +270,74 @@ fn fifteen_hundred_kills_break_nothing() {
     the_books_balance(&segment, &board, ended_by_force);
 }
 
-/// A worker is busy when it has moved since it was started or looked at last.
-fn wait_until_busy(board: &Board<'_>, number: usize, worker: &mut Child) {
-    let before = board.progress[number].load(SeqCst);
-    let started = Instant::now();
-    while board.progress[number].load(SeqCst) == before {
-        if let Some(end) = worker.ended() {
-            panic!("worker {number} ended by itself: {end:?}");
+/// The workers as the test sees them.
+struct Team<'a> {
+    segment: &'a Segment,
+    board: &'a Board<'a>,
+    workers: Vec<Employed>,
+    started: u64,
+}
+
+struct Employed {
+    number: usize,
+    child: Child,
+    /// Its number's progress when it was started.
+    before: u64,
+    since: Instant,
+}
+
+impl<'a> Team<'a> {
+    fn start(segment: &'a Segment, board: &'a Board<'a>) -> Self {
+        let mut team = Self { segment, board, workers: Vec::new(), started: 0 };
+        team.workers = (0..WORKERS).map(|number| team.employ(number)).collect();
+        team
+    }
+
+    fn employ(&mut self, number: usize) -> Employed {
+        self.started += 1;
+        let (segment, seed) = (self.segment, self.started * 7919);
+        let before = self.board.progress[number].load(SeqCst);
+        let child = fork(move || Worker::new(segment, number, seed).run());
+        Employed { number, child, before, since: Instant::now() }
+    }
+
+    /// Kills worker `number` and starts another in its place.
+    fn replace(&mut self, number: usize) -> End {
+        let next = self.employ(number);
+        std::mem::replace(&mut self.workers[number], next).child.kill()
+    }
+
+    /// A worker that has done something since it was started, searched from `first` on.
+    fn busy_one(&mut self, first: usize) -> usize {
+        loop {
+            if let Some(number) =
+                (0..WORKERS).map(|n| (first + n) % WORKERS).find(|number| self.is_busy(*number))
+            {
+                return number;
+            }
+            std::thread::sleep(Duration::from_micros(200));
         }
-        assert!(started.elapsed() < HANG, "worker {number} hangs");
-        std::thread::sleep(Duration::from_micros(200));
+    }
+
+    fn all_go_on(&mut self) {
+        for number in 0..WORKERS {
+            self.workers[number].before = self.board.progress[number].load(SeqCst);
+            self.workers[number].since = Instant::now();
+            while !self.is_busy(number) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Fails the test when the worker ended by itself, or does nothing for too long.
+    fn is_busy(&mut self, number: usize) -> bool {
+        let worker = &mut self.workers[number];
+        if let Some(end) = worker.child.ended() {
+            panic!("worker {} ended by itself: {end:?}", worker.number);
+        }
+        let is_busy = self.board.progress[number].load(SeqCst) != worker.before;
+        assert!(is_busy || worker.since.elapsed() < HANG, "worker {} hangs", worker.number);
+        is_busy
     }
 }
 
