@@ -382,6 +382,25 @@ fn progress_is_shown_with_the_time_left() {
 }
 
 #[test]
+fn a_result_under_an_old_lease_is_dropped_while_another_worker_runs_the_task() {
+    let site = Site::new();
+    let id = site.add("t", json!([]));
+    let worker = || site.queue.worker(Policies::default(), WorkerOptions::default()).unwrap();
+    let (mut late, mut heir) = (worker(), worker());
+    assert_eq!(late.next_task().unwrap().unwrap().id, id);
+    site.pass(Duration::from_secs(61));
+    assert_eq!(heir.next_task().unwrap().unwrap().id, id, "its lease has ended");
+    late.report(Outcome::Failed("too late".to_owned())).unwrap();
+    assert!(late.next_task().unwrap().is_none());
+    assert_eq!((late.tally().lost, site.task(id).status), (1, "processing"));
+    assert_eq!((site.task(id).retry_count, site.task(id).crash_count), (0, 1));
+    heir.report(Outcome::Done).unwrap();
+    assert!(heir.next_task().unwrap().is_none());
+    assert_eq!((heir.tally().lost, site.task(id).status), (0, "completed"));
+    assert_eq!(site.store().stats().unwrap().completed, 1);
+}
+
+#[test]
 fn a_paused_type_does_not_run_and_is_in_nobodys_way() {
     let site = Site::new();
     let paused: Vec<u64> =

@@ -345,7 +345,8 @@ fn deadlocks_are_no_failure() {
         // Somebody else's code that updates tasks of the table in the wrong order.
         scope.spawn(|| {
             let mut conn = crew_site.connect();
-            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) && Instant::now() < deadline {
                 let pair: Vec<u64> = conn
                     .query(format!(
                         "SELECT id FROM {TASKS} WHERE status = 'processing' ORDER BY RAND() LIMIT 12"

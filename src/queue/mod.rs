@@ -26,6 +26,7 @@
 //! (µs: CPU of the server per task.) One table costs 12 to 25 % less, its single INSERT takes part
 //! in the caller's transaction, and nothing can disagree with it.
 
+pub mod builtin;
 pub mod crash;
 mod heartbeat;
 pub mod order;
@@ -67,6 +68,8 @@ pub struct Queue {
     origin: OnceLock<String>,
     skips_locked: OnceLock<bool>,
     is_prepared: OnceLock<()>,
+    /// Asked for once, not for every charge.
+    subscription_columns: OnceLock<Vec<String>>,
 }
 
 impl Queue {
@@ -80,12 +83,18 @@ impl Queue {
             origin: OnceLock::new(),
             skips_locked: OnceLock::new(),
             is_prepared: OnceLock::new(),
+            subscription_columns: OnceLock::new(),
         }
     }
 
     /// How it works.
     pub fn settings(&self) -> &QueueSettings {
         &self.settings
+    }
+
+    /// The site's time zone.
+    pub fn zone(&self) -> Zone {
+        self.zone
     }
 
     /// Its own connection.

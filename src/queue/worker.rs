@@ -162,6 +162,11 @@ impl<'q> Worker<'q> {
         self.running.as_ref().map(|running| &running.task)
     }
 
+    /// What becomes of this task when its worker dies.
+    pub fn on_crash(&self, task: &Task) -> OnCrash {
+        self.policies.on_crash(task)
+    }
+
     /// Whether somebody asked the running task to stop; known within a third of the lease.
     pub fn is_cancel_requested(&self) -> bool {
         self.current().is_some_and(|task| task.cancel_requested || self.heartbeat.is_cancelled(task.id))

@@ -80,6 +80,11 @@ impl Store<'_> {
         Ok(ids)
     }
 
+    /// Stores a task that waits for nothing and is small, inside an open transaction or without one.
+    pub(in crate::queue) fn insert(&self, request: &TaskRequest) -> Result<Enqueued, DatabaseFault> {
+        self.insert_one(request, &self.row(request))
+    }
+
     fn insert_one(&self, request: &TaskRequest, row: &str) -> Result<Enqueued, DatabaseFault> {
         let on_duplicate = match request.unique_key {
             Some(_) => " ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id)",

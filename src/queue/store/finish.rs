@@ -93,11 +93,11 @@ impl Store<'_> {
         let has_ended =
             |one: &&Finished| matches!(one.how, Finish::Done | Finish::Dead(_) | Finish::Cancelled);
         let ended: Vec<&Finished> = finished.iter().filter(has_ended).collect();
-        if ended.is_empty() {
-            return Ok(());
+        if !ended.is_empty() {
+            self.wake_after_tasks(&ended.iter().map(|one| one.id).collect::<Vec<_>>())?;
         }
-        self.wake_after_tasks(&ended.iter().map(|one| one.id).collect::<Vec<_>>())?;
         let mut batches: Vec<String> = ended.iter().filter_map(|one| one.batch_id.clone()).collect();
+        batches.extend(finished.iter().filter_map(awaited_batch));
         batches.sort_unstable();
         batches.dedup();
         self.wake_after_batches(&batches)
@@ -210,6 +210,14 @@ impl Store<'_> {
             State::Scheduled.status(),
             self.local_now()
         )
+    }
+}
+
+/// The batch that a task has begun to wait for: it may be over already.
+fn awaited_batch(finished: &Finished) -> Option<String> {
+    match &finished.how {
+        Finish::Waiting(batch) => Some(batch.clone()),
+        _ => None,
     }
 }
 

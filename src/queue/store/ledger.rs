@@ -5,6 +5,8 @@
 //! not settled belongs to a handler that died in between: whether money moved is not known, and
 //! only the task that began it, released by a person or by an idempotent handler, may go on.
 
+use std::collections::HashSet;
+
 use super::Store;
 use crate::ports::DatabaseFault;
 use crate::queue::sql::{self, Columns, NOW};
@@ -75,6 +77,19 @@ impl Store<'_> {
     /// Notes that a charge was refused, and that no money moved.
     pub fn fail_charge(&self, key: &str, task_id: u64) -> Result<(), DatabaseFault> {
         self.close_charge(key, task_id, "failed", None)
+    }
+
+    /// Which of these charges are settled.
+    pub fn settled_charges(&self, keys: &[String]) -> Result<HashSet<String>, DatabaseFault> {
+        if keys.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let rows = self.db.query(&format!(
+            "SELECT idempotency_key FROM {} WHERE idempotency_key IN ({}) AND status = 'settled'",
+            self.tables.ledger,
+            sql::list(keys.iter().map(|key| sql::text(key)))
+        ))?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
 
     /// What the ledger says of a charge.
