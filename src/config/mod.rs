@@ -16,6 +16,9 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Kind, Result};
 use crate::ports::Environment;
 
+/// What serde found wrong, and at which key.
+type WrongValue = serde_path_to_error::Error<serde_json::Error>;
+
 /// Where a key's value is looked for when `$config` does not name it.
 #[derive(Clone, Copy, Debug)]
 pub struct Fallback {
@@ -57,7 +60,7 @@ impl Section {
                 origins.push((fallback.key, origin));
             }
         }
-        serde_json::from_value(Value::Object(given)).map_err(|error| self.blame(&error.to_string(), &origins))
+        serde_path_to_error::deserialize(Value::Object(given)).map_err(|error| self.blame(&error, &origins))
     }
 
     fn refuse_unknown(&self, given: &Map<String, Value>) -> Result<()> {
@@ -68,10 +71,11 @@ impl Section {
     }
 
     /// An explicit wrong value is the caller's mistake, one from a constant or php.ini the operator's.
-    fn blame(&self, message: &str, origins: &[(&str, String)]) -> Error {
-        match origins.iter().find(|(key, _)| message.contains(*key)) {
-            Some((_, origin)) => Error::new(Kind::Config, format!("{origin}: {message}")),
-            None => Error::invalid(self.name, message),
+    fn blame(&self, error: &WrongValue, origins: &[(&str, String)]) -> Error {
+        let (key, expected) = (error.path().to_string(), error.inner());
+        match origins.iter().find(|(fallback, _)| *fallback == key) {
+            Some((_, origin)) => Error::new(Kind::Config, format!("{origin}: {expected}")),
+            None => Error::invalid(&key, expected).context(self.name),
         }
     }
 }
@@ -83,11 +87,13 @@ impl Fallback {
     }
 }
 
-/// The error for a key that `section` does not have.
+/// The error for a key that `section` does not have. A known key is offered when at most a third of
+/// the letters would have to change: further off it is another word, and naming it misleads.
 pub fn unknown_key(section: &str, key: &str, known: &[&str]) -> Error {
     let nearest = known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(candidate, key), candidate))
+        .filter(|(distance, candidate)| distance * 3 <= candidate.len().max(key.len()))
         .min()
         .map_or(String::new(), |(_, candidate)| format!(", did you mean '{candidate}'?"));
     Error::invalid(section, format!("unknown key '{key}'{nearest} (known: {})", known.join(", ")))
@@ -150,5 +156,34 @@ mod tests {
         let error = BOTH.read::<Sample>(json!({"prot": 1}), &Env).unwrap_err();
         assert_eq!(error.kind(), Kind::InvalidArgument);
         assert_eq!(error.to_string(), "$config: unknown key 'prot', did you mean 'port'? (known: port)");
+    }
+
+    #[test]
+    fn an_unknown_key_that_resembles_none_gets_no_guess() {
+        let error = BOTH.read::<Sample>(json!({"database": 1}), &Env).unwrap_err();
+        assert_eq!(error.to_string(), "$config: unknown key 'database' (known: port)");
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_key() {
+        let error = BOTH.read::<Sample>(json!({"port": "many"}), &Env).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        assert_eq!(error.to_string(), "$config: port: expected a whole number >= 0, got 'many'");
+    }
+
+    #[test]
+    fn a_wrong_value_from_elsewhere_names_the_place() {
+        struct Typo;
+        impl Environment for Typo {
+            fn constant(&self, _: &str) -> Option<String> {
+                None
+            }
+            fn ini(&self, _: &str) -> Option<String> {
+                Some("many".to_owned())
+            }
+        }
+        let error = BOTH.read::<Sample>(Value::Null, &Typo).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.to_string(), "php.ini slbp.port: expected a whole number >= 0, got 'many'");
     }
 }

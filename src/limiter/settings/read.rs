@@ -23,7 +23,8 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(20);
 /// How long a connection may take, TLS and login included.
 const CONNECTION_LIMIT: Duration = Duration::from_millis(50);
 
-const KEYS: [&str; 13] = [
+/// `api_key_validator` is the host's, which takes it out; it stands here to be named among the known.
+const KEYS: [&str; 14] = [
     "limits",
     "plans",
     "algorithm",
@@ -34,6 +35,7 @@ const KEYS: [&str; 13] = [
     "trusted_proxies",
     "server_addresses",
     "client_ip_header",
+    "api_key_validator",
     "auto_ban",
     "dry_run",
     "on_store_failure",
