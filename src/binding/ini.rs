@@ -2,34 +2,48 @@
 //!
 //! The same list with a comment on each stands in `php/ini/slbp.ini`; a test compares the two.
 //! Directives that size or place shared memory are `PHP_INI_SYSTEM`, because the segment is mapped
-//! once, before php-fpm forks. So is every directive that widens trust.
+//! once, before php-fpm forks. So is every directive that widens trust. What a secret holds is never
+//! shown: pages with phpinfo() on them are left lying on servers.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
-use ext_php_rs::ffi::zend_ini_string_ex;
+use ext_php_rs::ffi::{php_printf, zend_ini_entry, zend_ini_string_ex};
 use ext_php_rs::flags::IniEntryPermission as May;
 use ext_php_rs::zend::{IniEntryDef, IniEntryDefs};
+
+use crate::error::{Error, Kind, Result};
 
 const fn system(name: &'static CStr, default: &'static CStr) -> IniEntryDef {
     IniEntryDef::new(name, default, May::System)
 }
 
-static DIRECTIVES: IniEntryDefs<18> = IniEntryDefs::new([
+const fn secret(name: &'static CStr) -> IniEntryDef {
+    IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
+}
+
+static DIRECTIVES: IniEntryDefs<25> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
     system(c"slbp.site", c""),
     system(c"slbp.trusted_proxies", c""),
-    system(c"slbp.signing_key", c""),
+    secret(c"slbp.signing_key"),
     system(c"slbp.redis_host", c""),
     system(c"slbp.redis_port", c""),
     system(c"slbp.redis_path", c""),
     system(c"slbp.redis_scheme", c""),
     system(c"slbp.redis_username", c""),
-    system(c"slbp.redis_password", c""),
+    secret(c"slbp.redis_password"),
     system(c"slbp.redis_database", c""),
     system(c"slbp.redis_prefix", c""),
     system(c"slbp.redis_timeout", c""),
+    system(c"slbp.redis_read_timeout", c""),
+    system(c"slbp.redis_cluster", c""),
+    system(c"slbp.redis_sentinel", c""),
+    system(c"slbp.redis_servers", c""),
+    system(c"slbp.redis_tls_ca", c""),
+    system(c"slbp.redis_tls_cert", c""),
+    system(c"slbp.redis_tls_key", c""),
     system(c"slbp.memcached_host", c""),
     system(c"slbp.memcached_port", c""),
     IniEntryDef::end(),
@@ -53,9 +67,25 @@ pub fn text(name: &str) -> Option<String> {
     found.filter(|value| exists && !value.is_empty())
 }
 
-/// A size directive in bytes: digits with an optional `K`, `M` or `G`, as PHP writes sizes.
-pub fn bytes(name: &str) -> Option<u64> {
-    parse_bytes(&text(name)?)
+/// Says of a secret directive only whether it is set, in phpinfo() and `php --ri`.
+unsafe extern "C" fn show_secret(entry: *mut zend_ini_entry, _column: c_int) {
+    // SAFETY: PHP calls this while it prints a page, with a live entry of the table above whose value
+    // is null or a live string; both texts are plain ASCII without a format in them. No lock.
+    unsafe {
+        let is_set = entry.as_ref().and_then(|entry| entry.value.as_ref()).is_some_and(|value| value.len > 0);
+        php_printf(if is_set { c"(set)" } else { c"no value" }.as_ptr());
+    }
+}
+
+/// A size directive in bytes: digits with an optional `K`, `M` or `G`, as PHP writes sizes. `None`
+/// when it is empty.
+///
+/// # Errors
+/// [`Kind::Config`] when it is no size.
+pub fn bytes(name: &str) -> Result<Option<u64>> {
+    let Some(text) = text(name) else { return Ok(None) };
+    let wrong = || Error::new(Kind::Config, format!("{name}: expected a size such as 64M, got '{text}'"));
+    parse_bytes(&text).map(Some).ok_or_else(wrong)
 }
 
 fn parse_bytes(text: &str) -> Option<u64> {

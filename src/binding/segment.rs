@@ -47,12 +47,15 @@ pub fn get() -> Result<&'static Segment> {
 }
 
 fn obtain() -> Result<(Segment, Option<Error>)> {
-    let size = ini::bytes("slbp.shm_size").unwrap_or(DEFAULT_SIZE);
-    let plan = Plan::for_size(usize::try_from(size).unwrap_or(usize::MAX));
-    match plan.and_then(|plan| Ok((place()?, plan))) {
+    match plan().and_then(|plan| Ok((place()?, plan))) {
         Ok((place, plan)) => Segment::obtain(&place, &plan),
         Err(error) => Ok((Segment::private(&Plan::smallest())?, Some(error))),
     }
+}
+
+fn plan() -> Result<Plan> {
+    let size = ini::bytes("slbp.shm_size")?.unwrap_or(DEFAULT_SIZE);
+    Plan::for_size(usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 fn place() -> Result<Place> {

@@ -1,0 +1,19 @@
+--TEST--
+phpinfo() says of a secret directive only whether it is set
+--EXTENSIONS--
+slbp
+--INI--
+slbp.redis_password=hunter2
+--FILE--
+<?php
+ob_start();
+phpinfo(INFO_MODULES);
+$page = ob_get_clean();
+var_dump(str_contains($page, 'hunter2'));
+preg_match_all('/^slbp\.(?:redis_password|signing_key) => .*$/m', $page, $shown);
+echo implode("\n", $shown[0]), "\n";
+?>
+--EXPECT--
+bool(false)
+slbp.signing_key => no value => no value
+slbp.redis_password => (set) => (set)
