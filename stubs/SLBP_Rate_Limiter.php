@@ -7,6 +7,11 @@
 /**
  * Limits how often a client may do something, exactly, across every php-fpm worker.
  *
+ * A `sliding_window` weighs the last aligned window by how much of it still counts, so it holds `limit` for
+ * even traffic; a client that spends all of it at the end of one window and goes on in the next gets less
+ * than twice `limit` in a window's length. `gcra` lets one unit back in every window / limit seconds, after
+ * a `burst`. `fixed_window` starts anew with each aligned window.
+ *
  * Order of decision: blacklist, whitelist, ban, limits. Counters live in shared memory (`shm`) or in
  * Redis; lists live in shared memory and, under WordPress, also in the options
  * `slbp_rate_limit_whitelist` and `slbp_rate_limit_blacklist`.
@@ -15,6 +20,8 @@
  *     allowed: bool, limit: int, remaining: int, window: int, retry_after: int, reset: int,
  *     reason: 'ok'|'limit'|'blacklist'|'whitelist'|'banned'|'dry_run', policy: string
  * }
+ * A rule needs `limit` or `limits`; `window` is 3600 s where it is left out.
+ *
  * @phpstan-type Rule array{
  *     limit?: int, window?: int, limits?: list<array{limit: int, window: int}>,
  *     algorithm?: 'sliding_window'|'gcra'|'fixed_window', burst?: int, cost?: int, dry_run?: bool,
@@ -63,8 +70,8 @@ class SLBP_Rate_Limiter
      *
      * @return array{allowed: bool, limit: int, remaining: int, window: int, retry_after: int, reset: int,
      *     reason: string, policy: string} window and retry_after in seconds (retry_after 0 if allowed, else >= 1,
-     *     rounded up); reset is a unix time; reason is 'ok', 'limit', 'blacklist', 'whitelist', 'banned' or
-     *     'dry_run'; policy is the rule's name.
+     *     rounded up); reset is the unix time at which the whole limit is free again, up to two windows ahead;
+     *     reason is 'ok', 'limit', 'blacklist', 'whitelist', 'banned' or 'dry_run'; policy is the rule's name.
      *
      * @throws SLBP_InvalidArgumentException for an empty client id or a cost below 1.
      */
@@ -153,13 +160,17 @@ class SLBP_Rate_Limiter
      *
      * @return bool false when the list is full.
      *
-     * @throws SLBP_InvalidArgumentException for a malformed entry; nothing changes.
+     * @throws SLBP_InvalidArgumentException for a malformed entry or a ttl below 1; nothing changes.
      */
     public function add_to_whitelist(string $entry, ?int $ttl = null, string $reason = ''): bool
     {
     }
 
-    /** @return bool false when it was not on the list. */
+    /**
+     * @return bool false when it was not on the list.
+     *
+     * @throws SLBP_InvalidArgumentException for a malformed entry.
+     */
     public function remove_from_whitelist(string $entry): bool
     {
     }
@@ -178,7 +189,11 @@ class SLBP_Rate_Limiter
     {
     }
 
-    /** @return bool false when it was not on the list. */
+    /**
+     * @return bool false when it was not on the list.
+     *
+     * @throws SLBP_InvalidArgumentException for a malformed entry.
+     */
     public function remove_from_blacklist(string $entry): bool
     {
     }
@@ -214,7 +229,7 @@ class SLBP_Rate_Limiter
 
     /**
      * 'user:ID' for a logged-in user, 'api_key:HASH' for a key that the filter `slbp_validate_api_key` accepts,
-     * else 'ip:ADDRESS' (IPv6: its /64).
+     * else 'ip:ADDRESS' (IPv6: its /64); 'ip:unknown' when there is no address (CLI).
      *
      * @param mixed $request WP_REST_Request or null.
      */
@@ -237,7 +252,8 @@ class SLBP_Rate_Limiter
     }
 
     /**
-     * The headers of a check: RateLimit, RateLimit-Policy, X-RateLimit-Limit, -Remaining, -Reset, Retry-After.
+     * The headers of a check: RateLimit, RateLimit-Policy, X-RateLimit-Limit, -Remaining, -Reset; of a refused one
+     * also Retry-After and Cache-Control: no-store.
      *
      * @param array $check A result of check_rate_limit or peek_rate_limit.
      *
