@@ -15,5 +15,5 @@ echo implode("\n", $shown[0]), "\n";
 ?>
 --EXPECT--
 bool(false)
-slbp.signing_key => no value => no value
 slbp.redis_password => (set) => (set)
+slbp.signing_key => no value => no value
