@@ -221,9 +221,22 @@ class SLBP_Rate_Limiter
      *
      * @param array<string, mixed>|null $server $_SERVER when null.
      *
-     * @return string An address without port or brackets; '' when there is none (CLI).
+     * @return string An address without port or brackets; '' when there is none (CLI). The proxy's
+     *                own when its headers conflict or cannot be read: charge get_address_identifier().
      */
     public function get_client_ip(?array $server = null): string
+    {
+    }
+
+    /**
+     * The id of the client's address, whoever is logged in there.
+     *
+     * @param array<string, mixed>|null $server $_SERVER when null.
+     *
+     * @return string 'ip:203.0.113.7'; 'behind:10.0.0.1' for all who hide behind that trusted proxy by a
+     *                forwarding header that conflicts or cannot be read; '' when there is none (CLI).
+     */
+    public function get_address_identifier(?array $server = null): string
     {
     }
 

@@ -90,15 +90,36 @@ pub enum Origin {
     Header,
     /// `Forwarded` and `X-Forwarded-For` name different clients: neither is believed.
     Conflict,
+    /// The header of a trusted proxy cannot be read as far as its client.
+    Unreadable,
 }
 
 /// A client's address, or none when the peer has none (the command line).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientIp {
-    /// The address, IPv4-mapped ones as IPv4.
+    /// The address, IPv4-mapped ones as IPv4. Of a client that is not known, the nearest proxy's.
     pub address: Option<IpAddr>,
     /// Where it was found.
     pub origin: Origin,
+}
+
+impl ClientIp {
+    /// The client's own address. Whoever hides behind a trusted proxy by a header that conflicts or
+    /// cannot be read has none: with the proxy's he would get its place on the whitelist, and the
+    /// protection that keeps a proxy from being banned.
+    pub fn own(&self) -> Option<IpAddr> {
+        self.address.filter(|_| matches!(self.origin, Origin::Peer | Origin::Header))
+    }
+
+    /// The id that names the address in full, so that a list may speak of it: `ip:2001:db8::7`. All
+    /// who hide behind one proxy are `behind:10.0.0.1` together. `None` on the command line.
+    pub fn id(&self) -> Option<String> {
+        let address = self.address?;
+        Some(match self.own() {
+            Some(own) => format!("ip:{own}"),
+            None => format!("behind:{address}"),
+        })
+    }
 }
 
 /// Finds the address of the client behind `peer`.
@@ -108,38 +129,39 @@ pub fn client_ip(peer: &Peer<'_>, trusted: &TrustedProxies, by: &ForwardedBy) ->
     if !trusted.contains(&remote) {
         return itself(Origin::Peer);
     }
+    let header = |name: &str| (peer.header)(name).filter(|text| !text.trim().is_empty());
     let behind = |hops: Vec<Option<IpAddr>>| walk(remote, &hops, trusted);
-    let forwarded = || (peer.header)("forwarded").map(|text| behind(forwarded_hops(&text)));
-    let x_forwarded = || (peer.header)("x-forwarded-for").map(|text| behind(x_forwarded_for_hops(&text)));
+    let forwarded = || header("forwarded").map(|text| behind(forwarded_hops(&text)));
+    let x_forwarded = || header("x-forwarded-for").map(|text| behind(x_forwarded_for_hops(&text)));
     let found = match by {
         ForwardedBy::Forwarded => forwarded(),
         ForwardedBy::XForwardedFor => x_forwarded(),
-        ForwardedBy::Single(name) => (peer.header)(name).map(|text| hop(&text).unwrap_or(remote)),
+        ForwardedBy::Single(name) => header(name).map(|text| behind(vec![hop(&text)])),
         ForwardedBy::Either => match (forwarded(), x_forwarded()) {
             (Some(one), Some(other)) if one != other => return itself(Origin::Conflict),
             (one, other) => one.or(other),
         },
     };
     match found {
-        Some(address) if address != remote => ClientIp { address: Some(address), origin: Origin::Header },
+        Some(found) if found.address != Some(remote) || found.origin == Origin::Unreadable => found,
         _ => itself(Origin::Peer),
     }
 }
 
 /// Walks from our side outwards, past trusted proxies. A hop that is no address ends the walk: what
 /// stands before it was written by somebody unknown.
-fn walk(remote: IpAddr, hops: &[Option<IpAddr>], trusted: &TrustedProxies) -> IpAddr {
+fn walk(remote: IpAddr, hops: &[Option<IpAddr>], trusted: &TrustedProxies) -> ClientIp {
     let mut nearest = remote;
     for hop in hops.iter().rev() {
-        match hop {
-            Some(address) => nearest = *address,
-            None => break,
-        }
+        let Some(address) = *hop else {
+            return ClientIp { address: Some(nearest), origin: Origin::Unreadable };
+        };
+        nearest = address;
         if !trusted.contains(&nearest) {
             break;
         }
     }
-    nearest
+    ClientIp { address: Some(nearest), origin: Origin::Header }
 }
 
 /// What a request offers to identify itself with.
@@ -178,7 +200,7 @@ impl Secret {
 /// says whether a secret is valid. Order: API key, bearer, user, address.
 pub fn identify(
     credentials: &Credentials<'_>,
-    address: Option<IpAddr>,
+    from: &ClientIp,
     site: &[u8],
     accepts: &dyn Fn(Secret, &[u8]) -> bool,
 ) -> String {
@@ -188,10 +210,10 @@ pub fn identify(
             return secret_id(kind, secret, site);
         }
     }
-    match (credentials.user, address) {
+    match (credentials.user, from.own()) {
         (Some(user), _) => format!("user:{user}"),
         (None, Some(address)) => address_id(&address),
-        (None, None) => "ip:unknown".to_owned(),
+        (None, None) => from.id().unwrap_or_else(|| "ip:unknown".to_owned()),
     }
 }
 

@@ -119,7 +119,7 @@ impl Limiter {
         match endpoint {
             Some(endpoint) => self.stores.forget(&who, &rules.counters_for(endpoint)),
             None => {
-                self.pardon(&who, client)?;
+                self.pardon(&who)?;
                 self.stores.forget(&who, &rules.counters())
             }
         }

@@ -86,8 +86,12 @@ impl Protected {
         self.0.iter().any(|network| network.contains(address))
     }
 
+    fn touched_by(&self, entry: &Entry) -> Option<&IpNet> {
+        self.0.iter().find(|network| entry.overlaps(network))
+    }
+
     fn refuse(&self, entry: &Entry) -> Result<()> {
-        match self.0.iter().find(|network| entry.overlaps(network)) {
+        match self.touched_by(entry) {
             None => Ok(()),
             Some(network) => Err(Error::invalid(
                 &format!("entry '{entry}'"),
@@ -158,9 +162,10 @@ impl Lists {
         (!is_protected).then_some(found)
     }
 
-    /// Whether `client` may never be refused by a list or a ban.
-    pub fn is_protected(&self, client: &Client<'_>) -> bool {
-        matches!(client, Client::Address(address) if self.protected.contains(address))
+    /// Whether `entry` may not stand on a list that refuses, because a protected address is in it: a
+    /// neighbour in the /64 of a proxy or of this server, for one, cannot be banned without it.
+    pub fn is_protected(&self, entry: &Entry) -> bool {
+        self.protected.touched_by(entry).is_some()
     }
 
     /// Puts an entry on a list, for all workers.

@@ -5,10 +5,16 @@
 //! (`auth` or `login`, `payment` or `billing`, `webhook`), else `general`. A plan lays its rules over
 //! those of the site. Refuses to do: count.
 //!
-//! Everything is worked out when the settings are read: finding a rule allocates nothing.
+//! Names are compared as WordPress compares routes, without regard to (ASCII) case and to a newline
+//! at the end: a visitor who could spell a route in a way that reaches its handler but not its rule
+//! would have found a door without a limit.
+//!
+//! Everything is worked out when the settings are read: finding a rule allocates nothing, unless the
+//! endpoint has a capital letter in it.
 
 mod read;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -97,6 +103,10 @@ pub struct Rule {
 }
 
 impl Rule {
+    fn is_called(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
     fn counters(&self) -> impl Iterator<Item = u128> + '_ {
         self.limits.iter().map(|limit| limit.counter)
     }
@@ -106,8 +116,9 @@ impl Rule {
 #[derive(Clone, Debug)]
 struct RuleSet {
     all: Vec<Arc<Rule>>,
-    /// By name, sorted: among a handful of rules a binary search takes a third of a keyed hash's time.
-    exact: Vec<Arc<Rule>>,
+    /// By canonical name, sorted: among a handful of rules a binary search takes a third of a keyed
+    /// hash's time.
+    exact: Vec<(Vec<u8>, Arc<Rule>)>,
     patterns: Vec<(Glob, Arc<Rule>)>,
     words: Vec<(&'static str, Arc<Rule>)>,
     general: Arc<Rule>,
@@ -117,16 +128,16 @@ impl RuleSet {
     /// `first` laid over `rest`: a name in both is taken from `first`.
     fn new(first: Vec<Rule>, rest: &[Arc<Rule>]) -> Result<Self> {
         let mut all: Vec<Arc<Rule>> = first.into_iter().map(Arc::new).collect();
-        let others = rest.iter().filter(|rule| !all.iter().any(|own| own.name == rule.name));
+        let others = rest.iter().filter(|rule| !all.iter().any(|own| own.is_called(&rule.name)));
         all.extend(others.cloned().collect::<Vec<_>>());
-        let named = |name: &str| all.iter().find(|rule| rule.name == name).cloned();
+        let named = |name: &str| all.iter().find(|rule| rule.is_called(name)).cloned();
         let general = named(GENERAL).ok_or_else(|| Error::new(Kind::Config, "there is no general rule"))?;
         Ok(Self {
             exact: sorted_by_name(&all),
             patterns: all
                 .iter()
                 .filter(|rule| Glob::is_pattern(&rule.name))
-                .map(|rule| (Glob::fnmatch(&rule.name), rule.clone()))
+                .map(|rule| (Glob::fnmatch(&rule.name.to_ascii_lowercase()), rule.clone()))
                 .collect(),
             words: WORDS.iter().filter_map(|(word, rule)| Some((*word, named(rule)?))).collect(),
             general,
@@ -138,8 +149,9 @@ impl RuleSet {
         if endpoint.is_empty() {
             return &self.general;
         }
-        let exact = self.exact.binary_search_by(|rule| rule.name.as_bytes().cmp(endpoint));
-        if let Some(rule) = exact.ok().and_then(|at| self.exact.get(at)) {
+        let endpoint = &*canonical(endpoint);
+        let exact = self.exact.binary_search_by(|(name, _)| name.as_slice().cmp(endpoint));
+        if let Some((_, rule)) = exact.ok().and_then(|at| self.exact.get(at)) {
             return rule;
         }
         if let Some((_, rule)) = self.patterns.iter().find(|(pattern, _)| pattern.matches(endpoint)) {
@@ -151,14 +163,26 @@ impl RuleSet {
     }
 }
 
-fn sorted_by_name(rules: &[Arc<Rule>]) -> Vec<Arc<Rule>> {
-    let mut sorted = rules.to_vec();
-    sorted.sort_by(|one, other| one.name.as_bytes().cmp(other.name.as_bytes()));
+/// Of two names that differ only in case the first in the settings counts.
+fn sorted_by_name(rules: &[Arc<Rule>]) -> Vec<(Vec<u8>, Arc<Rule>)> {
+    let mut sorted: Vec<_> =
+        rules.iter().map(|rule| (rule.name.to_ascii_lowercase().into_bytes(), rule.clone())).collect();
+    sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+    sorted.dedup_by(|(next, _), (first, _)| next == first);
     sorted
 }
 
+/// The one spelling of an endpoint.
+fn canonical(endpoint: &[u8]) -> Cow<'_, [u8]> {
+    let endpoint = endpoint.strip_suffix(b"\n").unwrap_or(endpoint);
+    match endpoint.iter().any(u8::is_ascii_uppercase) {
+        true => Cow::Owned(endpoint.to_ascii_lowercase()),
+        false => Cow::Borrowed(endpoint),
+    }
+}
+
 fn contains_word(endpoint: &[u8], word: &str) -> bool {
-    endpoint.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    endpoint.windows(word.len()).any(|part| part == word.as_bytes())
 }
 
 /// Every rule of a site: those for everybody, and those of its plans.

@@ -45,12 +45,12 @@ fn forwarding_headers_are_read_from_the_right_and_only_from_trusted_proxies() {
         ("10.0.0.1", "forwarded", "proto=https, for=9.9.9.9", "9.9.9.9"),
         ("10.0.0.1", "forwarded", "for=9.9.9.9, proto=https", "10.0.0.1"),
         ("10.0.0.1", "forwarded", "for=1.1.1.1;for=9.9.9.9", "10.0.0.1"),
-        ("10.0.0.1", "forwarded", "for=\"1.1.1.1, for=9.9.9.9", "10.0.0.1"),
+        ("10.0.0.1", "forwarded", "for=\"1.1.1.1, for=9.9.9.9", "9.9.9.9"),
+        ("10.0.0.1", "forwarded", "for=\", for=\"[2001:db8::9]\"", "2001:db8::9"),
         ("10.0.0.1", "x-real-ip", "9.9.9.9", "10.0.0.1"),
     ] {
         let found = resolve(remote, &[(name, text)], &ForwardedBy::Either);
         assert_eq!(found.address, ip(expected), "{remote} with {name}: {text}");
-        assert_eq!(found.origin == Origin::Header, expected != remote, "{name}: {text}");
     }
     assert_eq!(resolve("", &[], &ForwardedBy::Either).address, None);
 }
@@ -66,6 +66,29 @@ fn headers_that_disagree_are_not_believed() {
 }
 
 #[test]
+fn who_hides_behind_a_proxy_does_not_become_the_proxy() {
+    let by = ForwardedBy::Either;
+    let id = |headers: &[(&str, &str)]| resolve("10.0.0.1", headers, &by).id().unwrap();
+    let hidden: [&[(&str, &str)]; 4] = [
+        &[("forwarded", "for=1.1.1.1"), ("x-forwarded-for", "9.9.9.9")],
+        &[("x-forwarded-for", "9.9.9.9, unknown")],
+        &[("x-forwarded-for", "9.9.9.9, unknown, 10.0.0.1")],
+        &[("forwarded", "for=9.9.9.9, for=_hidden")],
+    ];
+    for headers in hidden {
+        let found = resolve("10.0.0.1", headers, &by);
+        assert_eq!((found.own(), id(headers).as_str()), (None, "behind:10.0.0.1"), "{headers:?}");
+        assert_eq!(identify(&Credentials::default(), &found, b"site", &|_, _| true), "behind:10.0.0.1");
+    }
+    assert_eq!(id(&[]), "ip:10.0.0.1", "the proxy's own request");
+    assert_eq!(id(&[("x-forwarded-for", " ")]), "ip:10.0.0.1");
+    assert_eq!(id(&[("x-forwarded-for", "2001:db8::9")]), "ip:2001:db8::9");
+    let single =
+        resolve("10.0.0.1", &[("x-real-ip", "nonsense")], &ForwardedBy::Single("x-real-ip".to_owned()));
+    assert_eq!(single.own(), None);
+}
+
+#[test]
 fn a_site_may_name_the_one_header_its_proxies_set() {
     let all = [("forwarded", "for=1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("cf-connecting-ip", "3.3.3.3")];
     let by = |by| resolve("10.0.0.1", &all, &by).address;
@@ -77,10 +100,10 @@ fn a_site_may_name_the_one_header_its_proxies_set() {
 
 #[test]
 fn a_secret_chooses_a_bucket_only_when_it_is_valid() {
-    let from = ip("203.0.113.7");
+    let from = ClientIp { address: ip("203.0.113.7"), origin: Origin::Peer };
     let offered = Credentials { user: Some(5), api_key: Some(b"key-1"), bearer: Some(b"token") };
     let who = |credentials: &Credentials<'_>, valid: &dyn Fn(Secret, &[u8]) -> bool| {
-        identify(credentials, from, b"site", valid)
+        identify(credentials, &from, b"site", valid)
     };
     assert_eq!(who(&offered, &|_, _| false), "user:5");
     assert_eq!(

@@ -252,3 +252,63 @@ fn refused_requests_are_a_tenth_of_a_violation() {
     assert_eq!(outcomes.iter().position(|banned| *banned), Some(19));
     assert_eq!(check(&limiter, "user:1", "").reason, Reason::Banned);
 }
+
+#[test]
+fn a_neighbour_in_the_network_of_a_protected_address_is_not_banned_and_nothing_fails() {
+    let limiter = Bench::new().limiter(json!({
+        "trusted_proxies": ["2001:db8:0:1::1"], "auto_ban": {"threshold": 1}
+    }));
+    let neighbour = limiter.record_violation(b"ip:2001:db8:0:1::bad", "failed_login", 5).unwrap();
+    assert_eq!((neighbour.exempt, neighbour.banned), (true, false));
+    assert!(limiter.record_violation(b"ip:2001:db8:0:2::bad", "failed_login", 5).unwrap().banned);
+}
+
+#[test]
+fn every_id_can_be_banned_however_long_and_whatever_its_bytes() {
+    let limiter = Bench::new().limiter(json!({"auto_ban": {"threshold": 1}}));
+    let long = ["session:", &"x".repeat(300)].concat();
+    for id in [long.as_bytes(), b"user:\xff", b"user:\0"] {
+        let request = Request::new(id, b"");
+        assert!(limiter.record_violation(id, "failed_login", 1).unwrap().banned);
+        assert_eq!(limiter.check(&request).unwrap().reason, Reason::Banned);
+        limiter.reset(id, None).unwrap();
+        assert!(limiter.check(&request).unwrap().allowed);
+    }
+    limiter.record_violation(b"user:\xff", "failed_login", 1).unwrap();
+    assert!(limiter.check(&Request::new(b"user:\xfe", b"")).unwrap().allowed);
+}
+
+#[test]
+fn no_spelling_of_a_route_that_wordpress_understands_escapes_its_rule() {
+    let limiter = Bench::new().limiter(json!({"limits": {
+        "/shop/v1/Pay": {"limit": 1}, "/shop/v1/orders/*": {"limit": 2}, "General": {"limit": 7}
+    }}));
+    for (route, policy) in [
+        ("/shop/v1/pay", "/shop/v1/Pay"),
+        ("/SHOP/v1/Pay\n", "/shop/v1/Pay"),
+        ("/shop/V1/Orders/7", "/shop/v1/orders/*"),
+        ("/shop/v1/LOGIN", "auth"),
+        ("/SkyLearn-Billing-Pro/v1/x", "General"),
+    ] {
+        assert_eq!(check(&limiter, "user:1", route).policy, policy, "{route}");
+    }
+}
+
+#[test]
+fn a_full_table_ends_no_limit_not_even_for_a_host_that_makes_a_limiter_a_request() {
+    let bench = Bench::new();
+    let config = json!({"general": {"limit": 3, "window": 3600}});
+    let crowd = bench.limiter(config.clone());
+    let full = bench.segment.counters();
+    for n in 0_u32.. {
+        crowd.check(&Request::new(format!("user:{n}").as_bytes(), b"")).unwrap();
+        if full.get(Counter::TableFull) > 2_000 {
+            break;
+        }
+        assert!(n < 1_000_000, "the table does not fill up");
+    }
+    for client in (0..20).map(|n| format!("late:{n}")) {
+        let allowed = (0..9).filter(|_| check(&bench.limiter(config.clone()), &client, "").allowed).count();
+        assert_eq!(allowed, 3, "{client}");
+    }
+}

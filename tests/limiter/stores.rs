@@ -232,15 +232,15 @@ fn counters_in_redis_expire_when_they_are_worth_nothing() {
 }
 
 #[test]
-fn a_full_local_table_forgets_only_what_is_idle() {
+fn a_full_local_table_forgets_what_is_idle_first() {
     let clock = Arc::new(ManualClock::at(Timestamp::from_secs(START)));
     let store = Counted::new(LocalWords::new(2), clock.clone());
-    let limits = [limit(Algorithm::FixedWindow, 1, 60)];
+    let limits = [limit(Algorithm::Gcra, 5, 60)];
     let spend = |client| store.charge(&Charge { client, limits: &limits, cost: 1 }, Intent::Spend);
-    spend(1).unwrap();
-    spend(2).unwrap();
-    spend(3).unwrap_err();
-    assert!(!spend(1).unwrap().verdict.allowed, "who has a place keeps it");
+    let allowed = |client| spend(client).unwrap().verdict.allowed;
+    assert!((0..5).all(|_| allowed(1)));
+    assert!((2..50).all(allowed), "a newcomer finds room");
+    assert!(!allowed(1), "whom a crowd of newcomers does not wash away");
     clock.advance(Duration::from_secs(60));
-    assert!(spend(3).unwrap().verdict.allowed);
+    assert!(allowed(1));
 }

@@ -250,6 +250,33 @@ final class RateLimiterTest extends TestCase
         self::assertSame($expected, $limiter->get_client_ip($server));
     }
 
+    /** @return array<string, array{string, array<string, string>}> */
+    public static function hidden(): array
+    {
+        return [
+            'conflict' => ['behind:10.0.0.1', ['HTTP_X_FORWARDED_FOR' => '1.1.1.1', 'HTTP_FORWARDED' => 'for=2.2.2.2']],
+            'unreadable' => ['behind:10.0.0.1', ['HTTP_X_FORWARDED_FOR' => "\xff"]],
+            'noise before what the proxy wrote' => ['ip:9.9.9.9', ['HTTP_X_FORWARDED_FOR' => "\xff, 9.9.9.9"]],
+            'quote without end' => ['ip:9.9.9.9', ['HTTP_FORWARDED' => 'for=", for=9.9.9.9']],
+            'the proxy itself' => ['ip:10.0.0.1', []],
+            'a whole address' => ['ip:2001:db8::9', ['HTTP_X_FORWARDED_FOR' => '2001:db8::9']],
+        ];
+    }
+
+    /** @dataProvider hidden */
+    public function testWhoHidesBehindAProxyGetsNoneOfItsRights(string $expected, array $headers): void
+    {
+        $limiter = self::limiter([], ['trusted_proxies' => ['10.0.0.0/8'], 'whitelist' => ['10.0.0.0/8']]);
+        self::assertSame($expected, $limiter->get_address_identifier(['REMOTE_ADDR' => '10.0.0.1'] + $headers));
+        self::assertSame(str_starts_with($expected, 'ip:10.'), $limiter->is_whitelisted($expected));
+    }
+
+    public function testSettingsMayHaveKeysOfAnyBytes(): void
+    {
+        $limiter = self::limiter(["a\xff*" => ['limit' => 1]]);
+        self::assertSame('general', $limiter->check_rate_limit(self::client(), 'b')['policy']);
+    }
+
     public function testHeadersAreStructuredFields(): void
     {
         $limiter = self::limiter(['api' => ['limit' => 1, 'window' => 60]]);

@@ -81,6 +81,14 @@ def test_by_default_only_our_namespace_is_limited(visitor, set_option):
     assert [visitor.get(f"{API}/rate-limit/status").status_code for _ in range(4)] == [401, 401, 429, 429]
 
 
+@pytest.mark.parametrize("spelling", ["/SkyLearn-Billing-Pro/V1/rate-limit/STATUS", "/skylearn-billing-pro/v1/rate-limit/status%0A"])
+def test_no_spelling_of_a_route_escapes_its_limit(visitor, set_option, spelling):
+    set_option("slbp_rate_limits", {"general": {"limit": 2, "window": 3600}})
+
+    codes = [visitor.get(f"/?rest_route={spelling}").status_code for _ in range(4)]
+    assert codes == [401, 401, 429, 429]
+
+
 def test_a_typing_error_in_an_option_does_not_take_the_site_down(visitor, set_option):
     set_option("slbp_rate_limits", {"general": {"limt": 5}})
     set_option("slbp_rate_limit_all_rest", True)

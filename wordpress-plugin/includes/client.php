@@ -10,8 +10,8 @@
  * address whoever is logged in, or an account of one's own would be a licence to guess others'.
  */
 function slbp_client_address(): ?string {
-	$address = (string) slbp_rate_limiter()?->get_client_ip();
-	return '' === $address ? null : "ip:$address";
+	$id = (string) slbp_rate_limiter()?->get_address_identifier();
+	return '' === $id ? null : $id;
 }
 
 /**

@@ -58,7 +58,7 @@ function slbp_is_charged( WP_REST_Request $request ): bool {
 		return false;
 	}
 	$namespace = '/' . SLBP_REST_NAMESPACE;
-	$route     = $request->get_route();
+	$route     = strtolower( $request->get_route() ); // WordPress finds a route's handler in any case.
 	if ( str_starts_with( $route, "$namespace/" ) ) {
 		return ! isset( slbp_probe_routes()[ substr( $route, strlen( $namespace ) ) ] );
 	}

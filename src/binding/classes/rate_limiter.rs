@@ -130,7 +130,11 @@ impl RateLimiter {
     }
 
     pub fn get_client_ip(&self, server: Option<&ZendHashTable>) -> String {
-        self.hosted.address(server).map_or(String::new(), |address| address.to_string())
+        self.hosted.address(server).address.map_or(String::new(), |address| address.to_string())
+    }
+
+    pub fn get_address_identifier(&self, server: Option<&ZendHashTable>) -> String {
+        self.hosted.address(server).id().unwrap_or_default()
     }
 
     pub fn get_client_identifier(&self, request: Option<&Zval>) -> PhpResult<String> {

@@ -1,7 +1,7 @@
 //! PHP arrays to `serde_json` trees and back: settings, options, REST bodies. Never cache values.
 
 use ext_php_rs::boxed::ZBox;
-use ext_php_rs::types::{ArrayKey, ZendHashTable, Zval};
+use ext_php_rs::types::{ZendHashTable, Zval};
 use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Result};
@@ -48,23 +48,32 @@ fn read(zval: &Zval, depth: usize) -> Result<Value> {
 }
 
 fn read_array(array: &ZendHashTable, depth: usize) -> Result<Value> {
-    if array.has_sequential_keys() {
-        return array.values().map(|item| read(item, depth + 1)).collect::<Result<_>>().map(Value::Array);
+    if entries(array).enumerate().all(|(at, (key, _))| key.long() == i64::try_from(at).ok()) {
+        return entries(array)
+            .map(|(_, item)| read(item, depth + 1))
+            .collect::<Result<_>>()
+            .map(Value::Array);
     }
     let mut map = Map::new();
-    for (key, item) in array.iter() {
+    for (key, item) in entries(array) {
         map.insert(key_text(&key), read(item, depth + 1)?);
     }
     Ok(Value::Object(map))
 }
 
+/// Keys and values. The crate's own iterator panics at a key that is not UTF-8, which a visitor can
+/// send in a query string.
+pub fn entries(array: &ZendHashTable) -> impl Iterator<Item = (Zval, &Zval)> {
+    let mut rest = array.iter();
+    std::iter::from_fn(move || rest.next_zval())
+}
+
 /// A key as text.
-pub fn key_text(key: &ArrayKey<'_>) -> String {
-    match key {
-        ArrayKey::Long(index) => index.to_string(),
-        ArrayKey::String(text) => text.clone(),
-        ArrayKey::Str(text) => (*text).to_owned(),
-        ArrayKey::ZendString(text) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
+pub fn key_text(key: &Zval) -> String {
+    match (key.long(), key.zend_str()) {
+        (Some(index), _) => index.to_string(),
+        (None, Some(text)) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
+        (None, None) => String::new(),
     }
 }
 

@@ -131,13 +131,16 @@ impl Settings {
     fn read(table: &ZendHashTable) -> Result<Self> {
         let mut callables = Vec::new();
         let mut rest = ZendHashTable::new();
-        for (key, value) in table.iter() {
+        for (key, value) in json::entries(table) {
             let value = value.dereference();
             if value.is_object() && value.is_callable() {
                 callables.push((json::key_text(&key), value.shallow_clone()));
             } else {
                 // Fails only on a full table.
-                let _ = rest.insert(key, value.shallow_clone());
+                let _ = match key.long() {
+                    Some(index) => rest.insert_at_index(index, value.shallow_clone()),
+                    None => rest.insert(json::key_text(&key).as_str(), value.shallow_clone()),
+                };
             }
         }
         Ok(Self { tree: json::from_table(&rest)?, callables })

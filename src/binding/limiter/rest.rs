@@ -4,6 +4,7 @@ use ext_php_rs::types::Zval;
 use serde_json::{Value, json};
 
 use super::{HostedLimiter, results};
+use crate::binding::failure::log;
 use crate::binding::wordpress::hooks;
 use crate::binding::wordpress::request::Request;
 use crate::binding::wordpress::response::Response;
@@ -83,14 +84,17 @@ impl HostedLimiter {
         let plan = self.plan(client.as_bytes(), endpoint.as_bytes());
         let limiter = self.get();
         let mut charge = limiter::Request::new(client.as_bytes(), endpoint.as_bytes());
-        charge.address = self.address(None);
+        charge.address = self.address(None).own();
         charge.plan = plan.as_deref();
         let check = limiter.check(&charge)?;
         if check.allowed {
             return Ok(None);
         }
         if check.reason == Reason::Limit {
-            limiter.record_violation(client.as_bytes(), "denied", 1)?;
+            // A full table must not turn a 429 into an error page.
+            if let Err(error) = limiter.record_violation(client.as_bytes(), "denied", 1) {
+                log(&error.to_string());
+            }
         }
         Ok(Some(problem(&check).with_headers(owned(limiter.headers(&results::told(&check))))))
     }

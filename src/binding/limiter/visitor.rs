@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use ext_php_rs::types::{ZendHashTable, Zval};
+use ext_php_rs::types::ZendHashTable;
 use ext_php_rs::zend::ProcessGlobals;
 
 use super::HostedLimiter;
 use crate::binding::wordpress::hooks;
 use crate::binding::wordpress::request::Request;
-use crate::limiter::client::{self, Credentials, Peer, Secret};
+use crate::limiter::client::{self, ClientIp, Credentials, Peer, Secret};
 
 /// The filter that says whether an API key or bearer token is valid: `(false, $secret, $kind)`.
 const VALIDATE_FILTER: &str = "slbp_validate_api_key";
@@ -18,7 +18,7 @@ const PLAN_FILTER: &str = "slbp_rate_limit_plan";
 
 impl HostedLimiter {
     /// The visitor's address by `server`, or by `$_SERVER` when that is `None`.
-    pub fn address(&self, server: Option<&ZendHashTable>) -> Option<IpAddr> {
+    pub fn address(&self, server: Option<&ZendHashTable>) -> ClientIp {
         let limiter = self.get();
         let settings = limiter.settings();
         let variable = |name: &str| match server {
@@ -28,7 +28,7 @@ impl HostedLimiter {
         let remote = variable("REMOTE_ADDR").unwrap_or_default();
         let header = |name: &str| variable(&header_variable(name));
         let peer = Peer { remote: &remote, header: &header };
-        client::client_ip(&peer, &settings.trusted_proxies, &settings.client_ip_header).address
+        client::client_ip(&peer, &settings.trusted_proxies, &settings.client_ip_header)
     }
 
     /// The id under which the visitor is charged.
@@ -43,7 +43,7 @@ impl HostedLimiter {
             bearer: bearer.map(str::as_bytes),
         };
         let limiter = self.get();
-        client::identify(&credentials, self.address(None), limiter.site(), &|kind, secret| {
+        client::identify(&credentials, &self.address(None), limiter.site(), &|kind, secret| {
             self.accepts(kind, secret)
         })
     }
@@ -89,8 +89,12 @@ pub fn request_variable(name: &str) -> Option<String> {
     find(globals.http_post_vars()).or_else(|| find(globals.http_get_vars()))
 }
 
+/// What is not UTF-8 is replaced, not dropped: a forwarding header that a visitor has spoilt is still
+/// one, and must not make the visitor look like the proxy.
 fn text_in(table: &ZendHashTable, name: &str) -> Option<String> {
-    table.get(name).and_then(Zval::string)
+    let value = table.get(name)?.dereference();
+    let bytes = value.zend_str().map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned());
+    bytes.or_else(|| value.string())
 }
 
 /// The name under which PHP keeps a request header.

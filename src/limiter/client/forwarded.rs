@@ -54,7 +54,8 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     }
 }
 
-/// Splits at `separator` outside of quoted strings.
+/// Splits at `separator` outside of quoted strings. A quote that is never closed quotes nothing: a
+/// visitor must not swallow what the proxy appends.
 fn split(text: &str, separator: u8) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut start, mut quoted, mut escaped) = (0, false, false);
@@ -69,6 +70,9 @@ fn split(text: &str, separator: u8) -> Vec<&str> {
             }
             _ => {}
         }
+    }
+    if quoted {
+        return text.split(char::from(separator)).collect();
     }
     parts.push(text.get(start..).unwrap_or_default());
     parts

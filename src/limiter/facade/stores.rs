@@ -1,5 +1,7 @@
 //! Who counts, and who does while that one cannot.
 
+use std::sync::LazyLock;
+
 use crate::error::{Error, Result};
 use crate::limiter::keys::{Client, Keyring};
 use crate::limiter::rules::{OnStoreFailure, Rule};
@@ -15,6 +17,10 @@ use super::Host;
 
 /// How many words the last resort may hold, when even the shared table has no room.
 const LOCAL_WORDS: usize = 4096;
+
+/// The last resort is the process', not the limiter's: a host makes a limiter for each request, and
+/// a count that ended with it would be none. The keys tell sites apart.
+static LAST_RESORT: LazyLock<LocalWords> = LazyLock::new(|| LocalWords::new(LOCAL_WORDS));
 
 /// Two stores. Their keys differ: the hosts that share a Redis agree on a site's keys, those of a
 /// segment are secret to it.
@@ -39,7 +45,7 @@ impl Stores {
         let shared_words = || Ok::<_, Error>(SharedWords::new(host.segment.words()?));
         let in_segment = Box::new(Counted::new(shared_words()?, host.clock.clone()));
         let Some(redis) = &settings.redis else {
-            let second = Box::new(Counted::new(LocalWords::new(LOCAL_WORDS), host.clock.clone()));
+            let second = Box::new(Counted::new(&*LAST_RESORT, host.clock.clone()));
             return Ok(Self { first: in_segment, first_keys: local, second, second_keys: local, counters });
         };
         // Every site of this host that uses the same servers learns from one failure.

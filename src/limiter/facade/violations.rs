@@ -1,9 +1,6 @@
 //! From bad behaviour to a ban.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
-
-use ipnet::IpNet;
 
 use super::{Limiter, named};
 use crate::clock::Timestamp;
@@ -92,7 +89,10 @@ impl Limiter {
         let auto_ban = &self.settings.auto_ban;
         let now = self.clock.now();
         let outcome = Violation { threshold: auto_ban.threshold, ..Violation::default() };
-        if client == NOBODY || self.lists.is_protected(&who) || self.is_listed(ListKind::Whitelist, client) {
+        if client == NOBODY
+            || self.lists.is_protected(&Entry::of_client(&who))
+            || self.is_listed(ListKind::Whitelist, client)
+        {
             return Ok(Violation { exempt: true, ..outcome });
         }
         if let Some(ListedUntil::Then(end)) = self.lists.find(ListKind::Bans, &who, client, now) {
@@ -106,7 +106,7 @@ impl Limiter {
         if verdict.allowed && verdict.remaining > 0 || !auto_ban.enabled {
             return Ok(outcome);
         }
-        let end = self.ban(&who, client, kind, now)?;
+        let end = self.ban(&who, kind, now)?;
         Ok(Violation {
             banned: true,
             violations: auto_ban.threshold,
@@ -127,7 +127,7 @@ impl Limiter {
     }
 
     /// Bans a client; when the ban ends. Its violations start again from nothing afterwards.
-    fn ban(&self, who: &Client<'_>, client: &[u8], kind: &str, now: Timestamp) -> Result<Timestamp> {
+    fn ban(&self, who: &Client<'_>, kind: &str, now: Timestamp) -> Result<Timestamp> {
         let auto_ban = &self.settings.auto_ban;
         let key = self.keys.client(who);
         let random = (self.random)();
@@ -140,7 +140,7 @@ impl Limiter {
             Some(Write { word: record.word(), idle_at })
         })?;
         let listed = Listed {
-            entry: bucket(who, client)?,
+            entry: Entry::of_client(who),
             reason: kind.to_owned(),
             source: SOURCE.to_owned(),
             added: now,
@@ -153,23 +153,11 @@ impl Limiter {
     }
 
     /// Lifts a client's ban and forgets what led to it.
-    pub(super) fn pardon(&self, who: &Client<'_>, client: &[u8]) -> Result<()> {
+    pub(super) fn pardon(&self, who: &Client<'_>) -> Result<()> {
         let key = self.keys.client(who);
         [VIOLATIONS, STRIKES, NAMES].iter().for_each(|counter| self.words.remove(key ^ counter));
-        self.lists.remove(ListKind::Bans, &bucket(who, client)?, self.clock.now())?;
+        self.lists.remove(ListKind::Bans, &Entry::of_client(who), self.clock.now())?;
         Ok(())
-    }
-}
-
-/// The entry that bans a client: its IPv6 /64, its IPv4 address, or its id.
-fn bucket(who: &Client<'_>, client: &[u8]) -> Result<Entry> {
-    match who {
-        Client::Address(IpAddr::V4(four)) => Ok(Entry::Network(IpNet::from(IpAddr::V4(*four)))),
-        Client::Address(IpAddr::V6(six)) => {
-            let network = Ipv6Addr::from_bits(six.to_bits() >> 64 << 64);
-            IpNet::new(network.into(), 64).map(Entry::Network).map_err(|e| Error::invalid("client_id", e))
-        }
-        Client::Named(_) => Ok(Entry::Exact(String::from_utf8_lossy(client).into_owned())),
     }
 }
 

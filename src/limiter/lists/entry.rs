@@ -3,10 +3,11 @@
 //! Owns: reading an entry and its canonical text, by which it is found and removed again:
 //! `10.1.2.3/8` is `10.0.0.0/8`, `::ffff:192.0.2.1` is `192.0.2.1`, `ip:192.0.2.1` too.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::error::{Error, Result};
 use crate::limiter::glob::Glob;
@@ -14,6 +15,9 @@ use crate::limiter::keys::Client;
 
 /// Longest entry, in bytes. A record of the shared table leaves the rest for source and reason.
 pub const MAX_ENTRY_BYTES: usize = 64;
+
+/// What one IPv6 subscriber has at least.
+const SUBSCRIBER_PREFIX: u8 = 64;
 
 const EXPECTED: &str = "expected an address ('203.0.113.7'), a network ('10.0.0.0/8', '2001:db8::/32'), \
                         a pattern ('192.168.*') or a client id ('user:123')";
@@ -58,11 +62,22 @@ impl Entry {
         }
     }
 
+    /// The entry that speaks of one client: its IPv6 /64, its IPv4 address, or its id.
+    pub fn of_client(client: &Client<'_>) -> Self {
+        match client {
+            Client::Address(IpAddr::V4(four)) => Self::Network(Ipv4Net::from(*four).into()),
+            Client::Address(IpAddr::V6(six)) => {
+                Self::Network(Ipv6Net::new_assert(*six, SUBSCRIBER_PREFIX).trunc().into())
+            }
+            Client::Named(id) => Self::Exact(name_of(id).into_owned()),
+        }
+    }
+
     /// Whether the entry speaks of `client`, whose id is `id`.
     pub fn covers(&self, client: &Client<'_>, id: &[u8]) -> bool {
         match (self, client) {
             (Self::Network(network), Client::Address(address)) => network.contains(address),
-            (Self::Exact(exact), Client::Named(_)) => exact.as_bytes() == id,
+            (Self::Exact(exact), Client::Named(_)) => *exact == name_of(id),
             (Self::Pattern(_, glob), Client::Address(address)) => {
                 glob.matches(address.to_string().as_bytes())
             }
@@ -146,6 +161,15 @@ fn dotted_prefix(pattern: &str) -> Option<Ipv4Net> {
     let filled = address.get_mut(..octets.len())?;
     filled.copy_from_slice(&octets);
     Ipv4Net::new(address.into(), 8 * octets.len() as u8).ok()
+}
+
+/// The text under which a client's id stands on a list: the id, or a hash of one that a record cannot
+/// hold because it is too long or not UTF-8.
+pub fn name_of(id: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(id) {
+        Ok(text) if text.len() <= MAX_ENTRY_BYTES => Cow::Borrowed(text),
+        _ => Cow::Owned(format!("hash:{}", blake3::hash(id).to_hex().get(..32).unwrap_or_default())),
+    }
 }
 
 fn shown(text: &str) -> String {

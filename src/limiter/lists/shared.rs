@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::entry::name_of;
 use super::record::{Stored, encode};
 use super::{Entry, Listed, ListedUntil};
 use crate::clock::Timestamp;
@@ -98,7 +99,7 @@ impl SharedList {
                 .filter(|length| self.has(V6_GROUP + u16::from(*length)))
                 .filter_map(|length| Some(IpNet::V6(Ipv6Net::new(*address, length).ok()?.trunc())))
                 .find_map(|network| self.network(&network, now)),
-            Client::Named(id) if self.has(EXACT_GROUP) => self.exact(id, now),
+            Client::Named(id) if self.has(EXACT_GROUP) => self.exact(name_of(id).as_bytes(), now),
             Client::Named(_) => None,
         };
         found.or_else(|| if self.has(PATTERN_GROUP) { self.pattern(client, id, now) } else { None })

@@ -23,6 +23,16 @@ pub trait Words: Send + Sync {
     fn remove(&self, key: u128);
 }
 
+impl<W: Words> Words for &W {
+    fn update(&self, key: u128, now: Timestamp, step: &mut dyn FnMut(u64) -> Option<Write>) -> Result<()> {
+        (**self).update(key, now, step)
+    }
+
+    fn remove(&self, key: u128) {
+        (**self).remove(key);
+    }
+}
+
 /// A word to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Write {

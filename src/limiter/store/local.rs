@@ -1,15 +1,16 @@
 //! A table of words on this process' heap.
 //!
 //! For what needs no sharing: tests, a program without a segment, and the last resort when the
-//! shared table is full. Its size is bounded: when it is full, idle words go, and a client that
-//! still finds no room is refused a word, as in the shared table.
+//! shared table is full. Its size is bounded: when it is full, the word that is idle first makes room.
+//! Whoever spends much is idle late, so a crowd of addresses that come once cannot make it forget the
+//! one that comes all the time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Words, Write};
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A bounded table of words, behind one lock.
 pub struct LocalWords {
@@ -27,16 +28,13 @@ impl LocalWords {
 impl Words for LocalWords {
     fn update(&self, key: u128, now: Timestamp, step: &mut dyn FnMut(u64) -> Option<Write>) -> Result<()> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.len() >= self.capacity && !table.contains_key(&key) {
-            table.retain(|_, kept| kept.idle_at > now);
-            if table.len() >= self.capacity {
-                return Err(Error::store("the local table of counters is full"));
-            }
-        }
         let kept = table.get(&key).filter(|kept| kept.idle_at > now);
-        if let Some(write) = step(kept.map_or(0, |kept| kept.word)) {
-            table.insert(key, write);
+        let Some(write) = step(kept.map_or(0, |kept| kept.word)) else { return Ok(()) };
+        if table.len() >= self.capacity && !table.contains_key(&key) {
+            let first = table.iter().min_by_key(|(_, kept)| kept.idle_at).map(|(key, _)| *key);
+            first.and_then(|key| table.remove(&key));
         }
+        table.insert(key, write);
         Ok(())
     }
 
