@@ -9,6 +9,8 @@ mod clients;
 mod exactness;
 #[path = "limiter/facade.rs"]
 mod facade;
+#[path = "limiter/headers.rs"]
+mod headers;
 #[path = "limiter/lists.rs"]
 mod lists;
 #[path = "limiter/outage.rs"]

@@ -178,3 +178,44 @@ impl Names {
         (bits * (bits / f64::from(empty.max(1))).ln()).round() as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn jitter_reaches_both_ends_and_the_cap_holds() {
+        let auto_ban = AutoBan { ban: 1000, max_ban: 4000, jitter: 0.1, ..AutoBan::default() };
+        let seconds = |strikes, random| auto_ban.length(strikes, random).as_secs_f64().round();
+        assert_eq!((seconds(0, 0), seconds(0, u64::MAX / 2), seconds(0, u64::MAX)), (900.0, 1000.0, 1100.0));
+        assert_eq!(seconds(1, u64::MAX / 2), 2000.0);
+        assert_eq!((seconds(2, 0), seconds(2, u64::MAX), seconds(200, u64::MAX)), (3600.0, 4000.0, 4000.0));
+    }
+
+    #[test]
+    fn distinct_names_are_counted_roughly_and_forgotten_with_the_window() {
+        let auto_ban = AutoBan::default();
+        let now = Timestamp::from_secs(6_000_000);
+        let mut names = Names::at(0, now, &auto_ban);
+        let hash = |n: u8| u128::from_le_bytes(*blake3::hash(&[n]).as_bytes().first_chunk().unwrap());
+        assert_eq!((0..20).filter(|n| names.add(hash(*n))).count(), names.seen.count_ones() as usize);
+        assert!((15..=25).contains(&names.count()), "{}", names.count());
+        assert!(!Names::at(names.word(), now, &auto_ban).add(hash(0)), "seen before");
+        let later = now.plus(Duration::from_secs(auto_ban.window.into()));
+        assert_eq!(Names::at(names.word(), later, &auto_ban).count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_word_whatever_makes_it_panic(word: u64, now in 0_u64..1 << 40, random: u64, hash: u128) {
+            let (auto_ban, now) = (AutoBan::default(), Timestamp::from_secs(now));
+            let strikes = Strikes::from_word(word).before(now, &auto_ban);
+            let length = auto_ban.length(strikes, random);
+            prop_assert!(length >= Duration::from_secs(1) && length <= Duration::from_secs(86_400));
+            let mut names = Names::at(word, now, &auto_ban);
+            names.add(hash);
+            prop_assert!(names.count() >= 1);
+        }
+    }
+}

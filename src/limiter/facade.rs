@@ -203,7 +203,7 @@ impl Limiter {
             return Ok(dry(all_dry, Check::refused(rule, Reason::Banned, until, now)));
         }
         let cost = u32::try_from(request.cost).unwrap_or(u32::MAX).saturating_mul(rule.cost);
-        let check = match self.stores.charge(rule, &who, cost, intent) {
+        let check = match self.stores.charge(rule, &who, cost, now, intent) {
             Outcome::Answered(answer) => Check::counted(rule, &answer, now),
             Outcome::LetThrough => Check::open(rule, now),
             Outcome::Refuse => Check::closed(rule, now),

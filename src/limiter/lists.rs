@@ -10,6 +10,7 @@
 
 mod document;
 mod entry;
+mod hints;
 mod record;
 mod shared;
 

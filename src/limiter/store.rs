@@ -22,6 +22,7 @@ pub use counted::{Counted, Words, Write};
 use super::keys::ClientKey;
 use super::policy::{Verdict, Wait};
 use super::rules::Limit;
+use crate::clock::Timestamp;
 use crate::error::Result;
 
 /// What a client wants to be charged.
@@ -33,6 +34,8 @@ pub struct Charge<'a> {
     pub limits: &'a [Limit],
     /// How many units of each.
     pub cost: u32,
+    /// The present, by this host's clock. It may be a little old.
+    pub now: Timestamp,
 }
 
 /// The answer: the limit that decided, and what it said.

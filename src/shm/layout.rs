@@ -31,16 +31,19 @@ pub enum RegionKind {
     Metrics = 6,
     /// Cached values; laid out by `cache`.
     Cache = 7,
+    /// Where in a list looking is worth while; laid out by `limiter`.
+    ListHints = 8,
 }
 
 impl RegionKind {
     /// Every kind, in the order in which they lie in the segment.
-    pub const ALL: [RegionKind; 7] = [
+    pub const ALL: [RegionKind; 8] = [
         RegionKind::Counters,
         RegionKind::Cells,
         RegionKind::Leases,
         RegionKind::Words,
         RegionKind::Records,
+        RegionKind::ListHints,
         RegionKind::Metrics,
         RegionKind::Cache,
     ];
@@ -55,6 +58,7 @@ impl RegionKind {
             RegionKind::Records => "lists",
             RegionKind::Metrics => "metrics",
             RegionKind::Cache => "cache",
+            RegionKind::ListHints => "list_hints",
         }
     }
 }
@@ -158,6 +162,10 @@ impl Plan {
             }
             RegionKind::Records => {
                 Part { locks: 1, capacity: self.records, bytes: records::bytes(self.records) }
+            }
+            RegionKind::ListHints => {
+                let words = self.records / 2;
+                Part { locks: 0, capacity: words, bytes: words * size_of::<u64>() }
             }
             RegionKind::Metrics => Part { locks: 1, capacity: self.metrics, bytes: self.metrics },
             RegionKind::Cache => Part { locks: self.cache_locks, capacity: self.cache, bytes: self.cache },

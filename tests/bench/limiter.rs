@@ -36,7 +36,9 @@ fn best<R>(mut call: impl FnMut(usize) -> R) -> f64 {
     (0..ROUNDS)
         .map(|round| {
             let started = Instant::now();
-            (0..CALLS).for_each(|step| drop(black_box(call(black_box(round * CALLS + step)))));
+            for step in 0..CALLS {
+                black_box(call(black_box(round * CALLS + step)));
+            }
             started.elapsed().as_nanos() as f64 / CALLS as f64
         })
         .fold(f64::MAX, f64::min)
@@ -104,7 +106,9 @@ fn checks() {
     show("ip:203.0.113.7, endpoint sliding", best(|_| check(b"ip:203.0.113.7", b"sliding")));
     show("ip:2001:db8:1:2::5, endpoint sliding", best(|_| check(b"ip:2001:db8:1:2::5", b"sliding")));
     let clients: Vec<String> = (0..50_000).map(|n| format!("user:{n}")).collect();
-    clients.iter().for_each(|client| drop(check(client.as_bytes(), b"sliding")));
+    for client in &clients {
+        check(client.as_bytes(), b"sliding");
+    }
     let scattered = |n: usize| (n * 7919) % clients.len();
     show("one of 50,000 clients", best(|n| check(clients[scattered(n)].as_bytes(), b"sliding")));
     let peek =
@@ -144,9 +148,7 @@ fn lists() {
     println!("-- a lookup among {NETWORKS} networks, any address");
     for (what, networks) in [("like a feed", v4_networks(false)), ("24 lengths evenly", v4_networks(true))] {
         let limiter = limiter(segment(), json!({}));
-        networks
-            .iter()
-            .for_each(|n| drop(limiter.add(ListKind::Blacklist, &n.to_string(), None, "", "feed").unwrap()));
+        fill(&limiter, &networks);
         let trie: PrefixSet<Ipv4Net> = networks.iter().copied().collect();
         let addresses: Vec<Ipv4Addr> =
             (0..100_000).map(|n| Ipv4Addr::from(mixed(n + 7 * NETWORKS) as u32)).collect();
@@ -156,15 +158,19 @@ fn lists() {
     }
     let networks = v6_networks();
     let limiter = limiter(segment(), json!({}));
-    networks
-        .iter()
-        .for_each(|n| drop(limiter.add(ListKind::Blacklist, &n.to_string(), None, "", "feed").unwrap()));
+    fill(&limiter, &networks);
     let trie: PrefixSet<Ipv6Net> = networks.iter().copied().collect();
     let addresses: Vec<Ipv6Addr> =
         networks.iter().map(|n| Ipv6Addr::from_bits(n.network().to_bits() ^ 1 << 90)).collect();
     compare("IPv6", &limiter, &addresses.iter().map(|a| IpAddr::V6(*a)).collect::<Vec<_>>(), |n| {
         trie.get_lpm(&Ipv6Net::from(addresses[n % addresses.len()])).is_some()
     });
+}
+
+fn fill<N: std::fmt::Display>(limiter: &Limiter, networks: &[N]) {
+    for network in networks {
+        limiter.add(ListKind::Blacklist, &network.to_string(), None, "", "feed").unwrap();
+    }
 }
 
 fn compare(what: &str, limiter: &Limiter, addresses: &[IpAddr], trie: impl FnMut(usize) -> bool) {
@@ -192,8 +198,9 @@ fn redis() {
         "tight": {"limit": 1, "window": 3600},
     });
     let limiter = limiter(segment(), config);
-    let check =
-        |endpoint: &str| drop(limiter.check(&Request::new(b"user:123", endpoint.as_bytes())).unwrap());
+    let check = |endpoint: &str| {
+        black_box(limiter.check(&Request::new(b"user:123", endpoint.as_bytes())).unwrap());
+    };
     let medians = interleaved(&mut [
         &mut || drop(link.eval(&bare, &[b"{x}"], &[], Replay::Safe).unwrap()),
         &mut || check("sliding"),

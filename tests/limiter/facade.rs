@@ -161,6 +161,25 @@ fn a_reset_gives_back_one_rule_or_everything() {
 }
 
 #[test]
+fn a_clock_set_back_by_an_hour_locks_nobody_out_for_an_hour() {
+    let bench = Bench::new();
+    let rules = ["sliding_window", "gcra", "fixed_window"];
+    let rule = |name: &str| (name.to_owned(), json!({"limit": 5, "window": 10, "algorithm": name}));
+    let limiter =
+        bench.limiter(json!({"limits": rules.map(rule).into_iter().collect::<serde_json::Map<_, _>>()}));
+    for endpoint in rules {
+        bench.at(7200);
+        let before = (0..6).filter(|_| check(&limiter, "user:1", endpoint).allowed).count();
+        assert_eq!(before, 5);
+        bench.at(3600);
+        let refused = check(&limiter, "user:1", endpoint);
+        assert!(!refused.allowed && refused.retry_after <= 20, "{endpoint}: {refused:?}");
+        bench.at(3600 + refused.retry_after);
+        assert!(check(&limiter, "user:1", endpoint).allowed, "{endpoint}");
+    }
+}
+
+#[test]
 fn an_ipv6_client_is_its_network_and_a_mapped_address_is_the_ipv4_one() {
     let bench = Bench::new();
     let limiter = bench.limiter(json!({"general": {"limit": 1, "window": 60}}));

@@ -1,5 +1,9 @@
 //! Lists in shared memory.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use proptest::prelude::*;
 use serde_json::json;
 use slbp::limiter::lists::ListKind::{Blacklist, Whitelist};
 
@@ -213,5 +217,40 @@ fn a_list_goes_through_a_document_unchanged_and_a_bad_document_changes_nothing()
     for bad in [json!(["user:2", "garbage"]), json!([{"entry": "user:2", "resaon": "x"}]), json!("user:2")] {
         other.import(Whitelist, &bad).unwrap_err();
         assert_eq!(other.export(Whitelist), document);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Random networks and addresses near them, beside a plain scan.
+    #[test]
+    fn a_lookup_says_what_a_scan_says(
+        four in prop::collection::vec((any::<u32>(), 0_u8..=32), 1..40),
+        six in prop::collection::vec((any::<u128>(), 0_u8..=128), 1..40),
+        noise in any::<u128>(),
+    ) {
+        let limiter = Bench::new().limiter(json!({}));
+        let four = four.into_iter().map(|(bits, length)| IpNet::new(Ipv4Addr::from(bits).into(), length).unwrap());
+        let six = six.into_iter().map(|(bits, length)| IpNet::new(Ipv6Addr::from(bits).into(), length).unwrap());
+        let mut networks: Vec<IpNet> = four.chain(six).filter(|network| network.prefix_len() > 0).collect();
+        for network in &networks {
+            limiter.add(Whitelist, &network.to_string(), None, "", "").unwrap();
+        }
+        for gone in networks.split_off(networks.len() / 2) {
+            limiter.remove(Whitelist, &gone.to_string()).unwrap();
+            networks.retain(|kept| kept.trunc() != gone.trunc());
+        }
+        for network in networks.clone() {
+            let near = match network.addr() {
+                IpAddr::V4(address) => IpAddr::V4(Ipv4Addr::from(address.to_bits() ^ noise as u32 >> (noise % 32))),
+                IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(address.to_bits() ^ noise >> (noise % 128))),
+            };
+            for address in [network.addr(), network.network(), network.broadcast(), near] {
+                let expected = networks.iter().any(|kept| kept.contains(&address.to_canonical()));
+                let got = limiter.is_listed(Whitelist, format!("ip:{address}").as_bytes());
+                prop_assert_eq!(got, expected, "{} in {:?}", address, networks);
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use slbp::clock::{ManualClock, SystemClock, Timestamp};
+use slbp::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use slbp::limiter::policy::{Algorithm, Quota, Wait};
 use slbp::limiter::rules::Limit;
 use slbp::limiter::store::guarded::Guarded;
@@ -21,6 +21,7 @@ use crate::support::START;
 /// A store and how its time passes.
 struct Fixture<'a> {
     store: Box<dyn Store>,
+    clock: Arc<dyn Clock>,
     pass: Box<dyn Fn(Duration) + 'a>,
 }
 
@@ -30,7 +31,7 @@ fn segment() -> &'static Segment {
 
 fn on_manual_time(store: impl FnOnce(Arc<ManualClock>) -> Box<dyn Store>) -> Fixture<'static> {
     let clock = Arc::new(ManualClock::at(Timestamp::from_secs(START)));
-    Fixture { store: store(clock.clone()), pass: Box::new(move |by| clock.advance(by)) }
+    Fixture { store: store(clock.clone()), clock: clock.clone(), pass: Box::new(move |by| clock.advance(by)) }
 }
 
 pub fn guarded(settings: &RedisSettings) -> Box<dyn Store> {
@@ -48,7 +49,7 @@ pub fn guarded(settings: &RedisSettings) -> Box<dyn Store> {
 }
 
 fn on_redis(settings: &RedisSettings) -> Fixture<'static> {
-    Fixture { store: guarded(settings), pass: Box::new(std::thread::sleep) }
+    Fixture { store: guarded(settings), clock: Arc::new(SystemClock), pass: Box::new(std::thread::sleep) }
 }
 
 /// A client that no other test has used.
@@ -67,11 +68,11 @@ fn every_algorithm() -> [Algorithm; 3] {
 
 impl Fixture<'_> {
     fn spend(&self, client: u128, limits: &[Limit], cost: u32) -> Answer {
-        self.store.charge(&Charge { client, limits, cost }, Intent::Spend).unwrap()
+        self.store.charge(&Charge { client, limits, cost, now: self.clock.now() }, Intent::Spend).unwrap()
     }
 
     fn peek(&self, client: u128, limits: &[Limit], cost: u32) -> Answer {
-        self.store.charge(&Charge { client, limits, cost }, Intent::Peek).unwrap()
+        self.store.charge(&Charge { client, limits, cost, now: self.clock.now() }, Intent::Peek).unwrap()
     }
 
     fn holds_the_contract(&self) {
@@ -236,7 +237,8 @@ fn a_full_local_table_forgets_what_is_idle_first() {
     let clock = Arc::new(ManualClock::at(Timestamp::from_secs(START)));
     let store = Counted::new(LocalWords::new(2), clock.clone());
     let limits = [limit(Algorithm::Gcra, 5, 60)];
-    let spend = |client| store.charge(&Charge { client, limits: &limits, cost: 1 }, Intent::Spend);
+    let spend =
+        |client| store.charge(&Charge { client, limits: &limits, cost: 1, now: clock.now() }, Intent::Spend);
     let allowed = |client| spend(client).unwrap().verdict.allowed;
     assert!((0..5).all(|_| allowed(1)));
     assert!((2..50).all(allowed), "a newcomer finds room");

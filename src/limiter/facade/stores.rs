@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::limiter::keys::{Client, Keyring};
 use crate::limiter::rules::{OnStoreFailure, Rule};
@@ -63,8 +64,15 @@ impl Stores {
     }
 
     /// Charges `who` under `rule`.
-    pub(super) fn charge(&self, rule: &Rule, who: &Client<'_>, cost: u32, intent: Intent) -> Outcome {
-        let charge = |keys: &Keyring| Charge { client: keys.client(who), limits: &rule.limits, cost };
+    pub(super) fn charge(
+        &self,
+        rule: &Rule,
+        who: &Client<'_>,
+        cost: u32,
+        now: Timestamp,
+        intent: Intent,
+    ) -> Outcome {
+        let charge = |keys: &Keyring| Charge { client: keys.client(who), limits: &rule.limits, cost, now };
         if let Ok(answer) = self.first.charge(&charge(&self.first_keys), intent) {
             return Outcome::Answered(answer);
         }

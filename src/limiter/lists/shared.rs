@@ -1,26 +1,26 @@
 //! A list in shared memory.
 //!
 //! Networks are found by *hashed prefixes*: a network is a record under the hash of its length and
-//! its bits, and a lookup asks once for every prefix length that the list has. One cell per list
-//! says which lengths have ever been added (so an empty list costs one load), and the table's group
-//! counts say which still are.
+//! its bits, and a lookup asks once for every length that [`Hints`] name and the table's group counts
+//! confirm. An empty list costs one load.
 //!
-//! Why not a prefix tree: a tree in shared memory needs a lock for its writers that readers respect,
-//! or copies; hashed prefixes change one record atomically, are seen by every worker at once, and
-//! cost the same however many entries there are. `tests/bench/limiter.rs` compares it with the
-//! `prefix-trie` crate in one process.
+//! Why not a prefix tree: a tree in shared memory needs a lock that its readers respect, or a copy in
+//! every worker that is built again at each change. A hashed prefix is one record that changes
+//! atomically, is seen by every worker at once, and costs the same however many there are. A private
+//! tree answers sooner; `tests/bench/limiter.rs` has the figures beside the `prefix-trie` crate.
 //!
 //! The hash decides only where to look: a record that is found is compared with what was sought.
 
 use std::hash::Hasher as _;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::entry::name_of;
+use super::hints::Hints;
 use super::record::{Stored, encode};
 use super::{Entry, Listed, ListedUntil};
 use crate::clock::Timestamp;
@@ -36,14 +36,10 @@ const PATTERN_GROUP: u16 = 34;
 const V6_GROUP: u16 = 35;
 const GROUPS_OF_A_LIST: u16 = V6_GROUP + 129;
 
-/// Bits of the cell: as the groups, but IPv6 lengths five to a bit.
-const V6_LENGTHS_PER_BIT: u16 = 5;
-
 /// One list of one site.
 pub struct SharedList {
     table: RecordTable<'static>,
-    /// Which groups ever had an entry.
-    present: Cell<'static>,
+    hints: Hints,
     /// Moves whenever a pattern comes or goes.
     pattern_generation: Cell<'static>,
     patterns: Mutex<Patterns>,
@@ -74,7 +70,7 @@ impl SharedList {
         let cells = segment.cells()?;
         Ok(Self {
             table: segment.records()?,
-            present: cells.cell(part("present"))?,
+            hints: Hints::new(segment, cells.cell(part("present"))?, tag)?,
             pattern_generation: cells.cell(part("patterns"))?,
             patterns: Mutex::default(),
             keyed: SipHasher13::new_with_keys((secret >> 64) as u64, secret as u64),
@@ -85,24 +81,25 @@ impl SharedList {
 
     /// Until when `client`, whose id is `id`, is on the list.
     pub fn find(&self, client: &Client<'_>, id: &[u8], now: Timestamp) -> Option<ListedUntil> {
-        let present = self.present.load(Acquire);
-        if present == 0 {
+        let present = self.hints.present();
+        if present.is_empty() {
             return None;
         }
         let now = now.secs();
         let found = match client {
-            Client::Address(IpAddr::V4(address)) => lengths(present & V4_BITS)
-                .filter(|length| self.has(u16::from(*length)))
-                .filter_map(|length| Some(IpNet::V4(Ipv4Net::new(*address, length).ok()?.trunc())))
-                .find_map(|network| self.network(&network, now)),
-            Client::Address(IpAddr::V6(address)) => v6_lengths(present)
-                .filter(|length| self.has(V6_GROUP + u16::from(*length)))
-                .filter_map(|length| Some(IpNet::V6(Ipv6Net::new(*address, length).ok()?.trunc())))
-                .find_map(|network| self.network(&network, now)),
-            Client::Named(id) if self.has(EXACT_GROUP) => self.exact(name_of(id).as_bytes(), now),
+            Client::Address(address) => self
+                .hints
+                .lengths(present, address)
+                .filter_map(|length| IpNet::new(*address, length).ok())
+                .filter(|network| self.has(group_of_network(network)))
+                .find_map(|network| self.network(&network.trunc(), now)),
+            Client::Named(id) if present.has_exact() && self.has(EXACT_GROUP) => {
+                self.exact(name_of(id).as_bytes(), now)
+            }
             Client::Named(_) => None,
         };
-        found.or_else(|| if self.has(PATTERN_GROUP) { self.pattern(client, id, now) } else { None })
+        let has_patterns = present.has_patterns() && self.has(PATTERN_GROUP);
+        found.or_else(|| if has_patterns { self.pattern(client, id, now) } else { None })
     }
 
     /// Puts `listed` on the list, in the place of what it said of the same entry.
@@ -113,8 +110,7 @@ impl SharedList {
         let group = self.base + group_of(&listed.entry);
         let expires = listed.expires.map(Timestamp::secs);
         let record = Record::new(self.key(&listed.entry), group, expires, &encode(self.tag, listed))?;
-        // Before the record: whoever is killed in between leaves a bit too many, not one too few.
-        self.present.fetch_or(bit_of(group_of(&listed.entry)), AcqRel);
+        self.hints.note(&listed.entry);
         let written = self.table.put(&record, now.secs())?;
         self.note_pattern(&listed.entry);
         Ok(written)
@@ -236,28 +232,4 @@ fn group_of_network(network: &IpNet) -> u16 {
         IpNet::V4(four) => four.prefix_len().into(),
         IpNet::V6(six) => V6_GROUP + u16::from(six.prefix_len()),
     }
-}
-
-const V4_BITS: u64 = (1 << EXACT_GROUP) - 1;
-
-fn bit_of(group: u16) -> u64 {
-    let v6 = group.checked_sub(V6_GROUP).map(|length| V6_GROUP + length / V6_LENGTHS_PER_BIT);
-    1 << v6.unwrap_or(group)
-}
-
-/// The set bits, the longest prefix first.
-fn lengths(mut bits: u64) -> impl Iterator<Item = u8> {
-    std::iter::from_fn(move || {
-        let highest = 63_u32.checked_sub(bits.leading_zeros())?;
-        bits &= !(1 << highest);
-        Some(highest as u8)
-    })
-}
-
-fn v6_lengths(present: u64) -> impl Iterator<Item = u8> {
-    let of_bit = |bit: u8| {
-        let first = bit * V6_LENGTHS_PER_BIT as u8;
-        (first..=(first + V6_LENGTHS_PER_BIT as u8 - 1).min(128)).rev()
-    };
-    lengths(present >> V6_GROUP).flat_map(of_bit)
 }

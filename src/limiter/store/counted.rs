@@ -54,9 +54,13 @@ impl<W: Words> Counted<W> {
         Self { words, clock }
     }
 
-    /// Reads the clock a second time only for a word from the future, as the policy asks.
-    fn step(&self, key: u128, decide: impl Fn(u64, Timestamp) -> Step) -> Result<(Verdict, Timestamp)> {
-        let start = self.clock.now();
+    /// Reads the clock only for a word from the future, as the policy asks.
+    fn step(
+        &self,
+        key: u128,
+        start: Timestamp,
+        decide: impl Fn(u64, Timestamp) -> Step,
+    ) -> Result<(Verdict, Timestamp)> {
         let mut outcome = None;
         self.words.update(key, start, &mut |word| {
             let mut now = start;
@@ -71,8 +75,9 @@ impl<W: Words> Counted<W> {
         outcome.ok_or_else(|| Error::new(Kind::RateLimit, "the table of counters did not look one up"))
     }
 
-    fn spend_one(&self, client: ClientKey, limit: &Limit, cost: u32) -> Result<(Verdict, Timestamp)> {
-        self.step(client ^ limit.counter, |word, now| limit.quota.spend(word, now, cost))
+    fn spend_one(&self, charge: &Charge<'_>, limit: &Limit) -> Result<(Verdict, Timestamp)> {
+        let key = charge.client ^ limit.counter;
+        self.step(key, charge.now, |word, now| limit.quota.spend(word, now, charge.cost))
     }
 
     fn give_back(&self, client: ClientKey, taken: &[(&Limit, Timestamp)], cost: u32) -> Result<()> {
@@ -94,7 +99,8 @@ impl<W: Words> Counted<W> {
         let mut tightest = Tightest::default();
         for (position, limit) in charge.limits.iter().enumerate() {
             let key = charge.client ^ limit.counter;
-            let (verdict, _) = self.step(key, |word, now| limit.quota.peek(word, now, charge.cost))?;
+            let (verdict, _) =
+                self.step(key, charge.now, |word, now| limit.quota.peek(word, now, charge.cost))?;
             tightest.consider(position, limit, verdict);
         }
         tightest.answer().ok_or_else(no_limits)
@@ -105,7 +111,7 @@ impl<W: Words> Counted<W> {
         let mut taken = Vec::with_capacity(charge.limits.len());
         let mut tightest = Tightest::default();
         for (position, limit) in charge.limits.iter().enumerate() {
-            let (verdict, now) = match self.spend_one(charge.client, limit, charge.cost) {
+            let (verdict, now) = match self.spend_one(charge, limit) {
                 Ok(decided) => decided,
                 Err(error) => {
                     self.give_back(charge.client, &taken, charge.cost)?;
@@ -127,7 +133,7 @@ impl<W: Words> Store for Counted<W> {
     fn charge(&self, charge: &Charge<'_>, intent: Intent) -> Result<Answer> {
         match (intent, charge.limits) {
             (Intent::Spend, [limit]) => {
-                let (verdict, _) = self.spend_one(charge.client, limit, charge.cost)?;
+                let (verdict, _) = self.spend_one(charge, limit)?;
                 Ok(Answer { limit: 0, verdict })
             }
             (Intent::Spend, _) => match self.peek(charge)? {

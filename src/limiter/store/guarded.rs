@@ -64,7 +64,8 @@ impl<W: Words> Guarded<W> {
     }
 
     /// The longest denial that is known of this charge.
-    fn denied(&self, charge: &Charge<'_>, now: Timestamp) -> Option<Answer> {
+    fn denied(&self, charge: &Charge<'_>) -> Option<Answer> {
+        let now = charge.now;
         let denied = |(position, limit): (usize, &Limit)| {
             let key = charge.client ^ limit.counter;
             let (until, cost) = unpack(self.read(key ^ DENIED_UNTIL, now));
@@ -114,13 +115,12 @@ impl<W: Words> Guarded<W> {
 
 impl<W: Words> Store for Guarded<W> {
     fn charge(&self, charge: &Charge<'_>, intent: Intent) -> Result<Answer> {
-        let now = self.clock.now();
-        if let Some(answer) = self.denied(charge, now) {
+        if let Some(answer) = self.denied(charge) {
             self.counters.add(Counter::LimiterDenialCached, 1);
             return Ok(answer);
         }
         let answer = self.call(|| self.redis.charge(charge, intent))?;
-        self.remember(charge, &answer, now);
+        self.remember(charge, &answer, self.clock.now());
         Ok(answer)
     }
 
