@@ -142,7 +142,7 @@ proptest! {
         if undone.spend(now, cost).allowed {
             undone.word = quota.refund(undone.word, now, cost);
         }
-        let then = secs(now.secs() + later);
+        let then = now.plus(Duration::from_secs(later));
         prop_assert_eq!(undone.peek(then, 1), client.peek(then, 1));
     }
 
