@@ -1,5 +1,6 @@
 //! Incrementals and differentials: what changed, deletes included, and nothing else.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mysql::prelude::Queryable;
@@ -134,18 +135,25 @@ INSERT INTO a SELECT seq, 100 FROM seq_1_to_3000;\nINSERT INTO b SELECT seq, 100
     );
     let (_folder, store) = store();
     let done = AtomicBool::new(false);
+    let first_change = Barrier::new(2);
     let manifests = std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut conn = database.connect();
             let mut step = 0;
+            let mut changed = false;
             while !done.load(Ordering::Relaxed) {
                 step = (step * 7 + 11) % 3000;
                 conn.query_drop("START TRANSACTION").unwrap();
                 conn.query_drop(format!("UPDATE a SET v = v - 1 WHERE id = {}", step + 1)).unwrap();
                 conn.query_drop(format!("UPDATE b SET v = v + 1 WHERE id = {}", 3000 - step)).unwrap();
                 conn.query_drop("COMMIT").unwrap();
+                if !changed {
+                    changed = true;
+                    first_change.wait();
+                }
             }
         });
+        first_change.wait();
         let kinds =
             [BackupType::Full, BackupType::Incremental, BackupType::Incremental, BackupType::Differential];
         let made = kinds.map(|kind| create(&store, &database_request(kind, &database), &SystemClock));
