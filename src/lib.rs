@@ -6,6 +6,7 @@
 //! both rules, and CONTRIBUTING.md is the map of the house.
 
 pub mod backup;
+pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod error;

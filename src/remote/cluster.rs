@@ -50,6 +50,17 @@ impl Cluster {
         Err(last)
     }
 
+    /// The masters, each with the last slot of one of its ranges.
+    pub(super) fn masters(&self) -> Vec<(Address, u16)> {
+        let mut masters: Vec<(Address, u16)> = Vec::new();
+        for (last, address) in &self.owners {
+            if !masters.iter().any(|(known, _)| known == address) {
+                masters.push((address.clone(), *last));
+            }
+        }
+        masters
+    }
+
     /// Sends every command to the node that holds its key and returns the replies in order.
     pub(super) fn batch(&mut self, commands: &[Cmd]) -> Result<Vec<Value>, Fault> {
         self.refresh_if_stale()?;

@@ -9,6 +9,24 @@ use super::fault::{Fault, FaultKind};
 use super::settings::{Address, RedisSettings};
 use super::wire::{Wire, anonymous};
 
+/// Where the current master of `service` is.
+pub(super) fn find_master(
+    service: &str,
+    sentinels: &[Address],
+    settings: &RedisSettings,
+) -> Result<Address, Fault> {
+    let mut last = Fault::new(FaultKind::Down, "no sentinel is configured");
+    for sentinel in sentinels {
+        let found = ask(sentinel, service, settings)
+            .and_then(|master| connect_if_master(&master, settings).map(|_| master));
+        match found {
+            Ok(master) => return Ok(master),
+            Err(fault) => last = fault,
+        }
+    }
+    Err(last)
+}
+
 /// Connects to the current master of `service`. A server that no longer calls itself master is
 /// refused: after a failover a sentinel may lag behind.
 pub(super) fn connect_to_master(

@@ -10,8 +10,8 @@ use std::fs;
 use std::io::{Read, Write};
 
 use ::redis::{
-    Client, ClientTlsConfig, Cmd, Connection, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    TlsCertificates, Value,
+    Client, ClientTlsConfig, Cmd, Connection, ConnectionAddr, IntoConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, TlsCertificates, Value,
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -27,8 +27,17 @@ pub(super) struct Wire {
 impl Wire {
     /// Connects to `address` and logs in.
     pub(super) fn connect(address: &Address, settings: &RedisSettings) -> Result<Self, Fault> {
+        Self::connect_speaking(address, settings, ProtocolVersion::RESP2)
+    }
+
+    /// The same in a protocol in which the server may speak unasked (RESP3) or not.
+    pub(super) fn connect_speaking(
+        address: &Address,
+        settings: &RedisSettings,
+        protocol: ProtocolVersion,
+    ) -> Result<Self, Fault> {
         refuse_if_stopped(address, settings)?;
-        let login = login(settings);
+        let login = login(settings).set_protocol(protocol);
         let info = connection_addr(address).into_connection_info()?.set_redis_settings(login);
         let client = match address {
             Address::Tcp { tls: true, .. } => Client::build_with_tls(info, certificates(settings)?)?,

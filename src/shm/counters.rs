@@ -53,6 +53,46 @@ counters! {
     LimiterViolations => "limiter_violations",
     /// Bans begun.
     LimiterBans => "limiter_bans",
+    /// Values found in shared memory.
+    CacheL1Hits => "cache_l1_hits",
+    /// Values not found in shared memory, though it could be trusted.
+    CacheL1Misses => "cache_l1_misses",
+    /// Times that shared memory was passed over, because it might be out of date.
+    CacheL1Bypassed => "cache_l1_bypassed",
+    /// Values found in Redis or Memcached.
+    CacheL2Hits => "cache_l2_hits",
+    /// Values not found there.
+    CacheL2Misses => "cache_l2_misses",
+    /// Calls of Redis or Memcached that failed or were not made because of earlier failures.
+    CacheL2Failures => "cache_l2_failures",
+    /// Values stored.
+    CacheStored => "cache_stored",
+    /// Values deleted.
+    CacheDeleted => "cache_deleted",
+    /// Values too large to be stored.
+    CacheTooLarge => "cache_too_large",
+    /// Entries that were not ours or not intact.
+    CacheRefused => "cache_refused",
+    /// Entries with objects whose signature is not the site's.
+    CacheForged => "cache_forged",
+    /// Values with objects that stayed in shared memory, for want of a key to sign them with.
+    CacheUnsigned => "cache_unsigned",
+    /// Stale values served while somebody computed new ones.
+    CacheStaleServed => "cache_stale_served",
+    /// Values computed anew before they expired.
+    CacheEarlyRefreshes => "cache_early_refreshes",
+    /// Waits for a value that somebody else computed.
+    CacheWaits => "cache_waits",
+    /// Such waits that ended without it.
+    CacheWaitsInVain => "cache_waits_in_vain",
+    /// Invalidations that Redis pushed.
+    CacheInvalidations => "cache_invalidations",
+    /// Times that the link on which they are pushed was lost.
+    CacheLinksLost => "cache_links_lost",
+    /// Deletions made up for after an outage.
+    CacheReplayed => "cache_replayed",
+    /// Times that a whole site was flushed after an outage, because there were too many of them.
+    CacheOutageFlushes => "cache_outage_flushes",
     /// A store's circuit breaker opened.
     BreakerOpened => "breaker_opened",
     /// A store's circuit breaker closed again.

@@ -16,7 +16,7 @@
 //! the same run an atomic add took 2.2 ns, a `std::sync::Mutex` 5 ns, a clock read 31 ns and a
 //! `Mutex<HashMap>` of 10,000 keys in one process 19 ns a key (ours: 26 ns).
 //!
-//! Refuses to do: know what a key, a state or a record means; call PHP; start a thread.
+//! Refuses to do: know what a key, a state or a record means; call PHP.
 //!
 //! Invariant: a worker may be killed at any instruction. Each table says which single store makes
 //! a change visible, so that a change is either there or not; a lock whose owner died is taken
@@ -44,6 +44,7 @@ mod process;
 mod records;
 pub(crate) mod region;
 mod segment;
+mod thread;
 mod words;
 
 pub use cells::{Cell, Cells};
@@ -56,6 +57,7 @@ pub use process::Owner;
 pub use records::{GROUPS, PAYLOAD_BYTES, Record, RecordTable, Written};
 pub use region::{Carver, Region, Shared, load_bytes, store_bytes};
 pub use segment::{Info, Mode, Place, RegionInfo, Segment};
+pub use thread::spawn_quietly;
 pub use words::{Decision, WordTable};
 
 use crate::error::{Error, Kind};

@@ -1,0 +1,89 @@
+//! The second layer: a store that hosts share.
+//!
+//! Owns: what the cache needs of such a store, in terms that Redis and Memcached both can serve.
+//! Refuses to do: know what is in an entry; decide whether a store is to be called at all.
+
+pub mod redis;
+
+use std::time::Duration;
+
+use crate::remote::Fault;
+
+/// An entry to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The joined key.
+    pub key: &'a [u8],
+    /// The sealed entry.
+    pub entry: &'a [u8],
+    /// How long the store keeps it; `None` is for ever.
+    pub ttl: Option<Duration>,
+}
+
+/// What was asked for in one round trip.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Entries in the order of the keys.
+    pub entries: Vec<Option<Vec<u8>>>,
+    /// What has changed, if that was asked for.
+    pub changes: Option<Changes>,
+}
+
+/// How far the store's generations have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Grows with every generation that begins; 0: the store knows of none, so it was emptied.
+    pub version: u64,
+    /// Where keys are counted by slots of 64: each slot's count of writes.
+    pub key_slots: Vec<u64>,
+}
+
+/// The current generations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Generations {
+    /// See [`Changes::version`].
+    pub version: u64,
+    /// Slot and generation of every slot in use.
+    pub slots: Vec<(u16, u64)>,
+}
+
+/// A store that hosts share. Every call is bounded in time by the store's settings.
+pub trait Backing: Send {
+    /// The entries of `keys`, and what has changed when `with_changes`, in one round trip.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the store does not answer; so in all methods below.
+    fn fetch(&self, keys: &[&[u8]], with_changes: bool) -> Result<Fetched, Fault>;
+
+    /// Stores `items`; whether the store took each.
+    fn store(&self, items: &[Item<'_>]) -> Result<Vec<bool>, Fault>;
+
+    /// Stores `item` if what is there is `seen` (`None`: nothing is there).
+    fn store_if(&self, item: &Item<'_>, seen: Option<&[u8]>) -> Result<bool, Fault>;
+
+    /// Deletes `keys`, and returns what was there.
+    fn take(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault>;
+
+    /// Adds `offset` to the digits behind the head of the counter that was `seen` at `key`, not
+    /// going below 0, without touching its expiry. `None`: it is no longer that counter.
+    fn add(&self, key: &[u8], seen: &[u8], offset: i64) -> Result<Option<i64>, Fault>;
+
+    /// All generations. An emptied store begins new ones, for everything in it is gone and what
+    /// hosts hold may be out of date.
+    fn generations(&self) -> Result<Generations, Fault>;
+
+    /// Begins a generation in each of `slots`.
+    fn begin(&self, slots: &[u16]) -> Result<Generations, Fault>;
+
+    /// Takes the lock `key` for `ttl` under `token`, if nobody has it.
+    fn lock(&self, key: &[u8], token: u64, ttl: Duration) -> Result<bool, Fault>;
+
+    /// Gives the lock back if it is still held under `token`.
+    fn unlock(&self, key: &[u8], token: u64) -> Result<(), Fault>;
+
+    /// The largest entry it takes, in bytes.
+    fn largest_entry(&self) -> usize;
+
+    /// Names the store and the site in it: who has this in common shares breaker and listener.
+    fn identity(&self) -> String;
+}

@@ -1,0 +1,440 @@
+//! The first layer: values in shared memory, read by every worker of the host without a lock.
+//!
+//! Owns: the division of the cache region into site blocks and shards, and the calls on it.
+//! Refuses to do: know what a body holds; reach for another layer.
+//!
+//! The region is cut into as many shards as it has locks. One in sixteen is large and holds what
+//! does not fit the others; a quarter of the bytes is theirs. A reader looks into the large ones
+//! only after it missed.
+//!
+//! A shard whose lock cannot be had in time (its holder is stopped, not dead) could not forget what
+//! it should. Then the host stops trusting all it has of the site: nothing stale is ever served.
+
+mod entry;
+mod journal;
+mod ring;
+mod shard;
+mod sites;
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+pub use journal::{Pending, Record};
+pub use sites::{GENERATIONS, SITE_SLOT, Site};
+
+use super::codec;
+use super::meta::{Age, Meta, flags};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::shm::{Guard, Hasher, Locks, Region, RegionKind, Segment};
+use entry::{Draft, Header, SKIP};
+use shard::{Ledger, Shard};
+use sites::{SiteBlock, Trust};
+
+/// How long a writer waits for a shard. Holders need microseconds; one that is stopped is not
+/// waited for.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// One site block for so many bytes of region.
+const BYTES_PER_SITE: usize = 512 << 10;
+
+const MAX_SITES: usize = 64;
+
+/// Words of log per index slot: an entry of a 30-byte key and a 64-byte value takes 18.
+const WORDS_PER_SLOT: usize = 10;
+
+/// The same where only large values are.
+const WORDS_PER_LARGE_SLOT: usize = 512;
+
+const CACHE_LINE: usize = 64;
+
+/// Handle to the layer.
+pub struct L1<'a> {
+    blocks: &'a [SiteBlock],
+    shards: Vec<Shard<'a>>,
+    large: Vec<Shard<'a>>,
+    locks: Locks<'a>,
+    hasher: Hasher,
+    quota_words: u64,
+}
+
+/// What a read found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// What is known of the value.
+    pub meta: Meta,
+    /// Bytes of the encoded value, at the start of the buffer.
+    pub len: usize,
+    /// Whether its time is over and it is served under its grace.
+    pub stale: bool,
+}
+
+/// When a value is to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// In any case.
+    Always,
+    /// When no valid value is there.
+    Absent,
+    /// When a valid value is there.
+    Present,
+    /// When nothing was removed since the ticket was had.
+    Unchanged(Ticket),
+}
+
+/// Proof of when something was read elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    removals: u64,
+    trust: Trust,
+}
+
+/// What became of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is stored.
+    Yes,
+    /// The condition does not hold; nothing changed.
+    Refused,
+    /// It is too large for this layer, or the shard is not to be had. Nothing valid is stored under
+    /// the key any more.
+    Failed,
+}
+
+/// Numbers of the whole layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Entries.
+    pub items: u64,
+    /// Bytes in use, those of forgotten entries not yet reclaimed included.
+    pub bytes: u64,
+    /// Bytes in all.
+    pub capacity: u64,
+    /// Entries forgotten to make room.
+    pub evictions: u64,
+    /// Entries found expired when room was made.
+    pub expirations: u64,
+}
+
+impl<'a> L1<'a> {
+    /// The layer in the cache region of `segment`. A site may use `share` of it (0 to 1).
+    ///
+    /// # Errors
+    /// A shared-memory error when the region is too small to be divided.
+    pub fn open(segment: &'a Segment, share: f64) -> Result<Self> {
+        Self::in_region(segment.region(RegionKind::Cache), segment.hasher(), share)
+    }
+
+    fn in_region(region: Region<'a>, hasher: Hasher, share: f64) -> Result<Self> {
+        let locks = region.locks();
+        let mut carver = region.carve();
+        let sites = (region.len() / BYTES_PER_SITE).clamp(1, MAX_SITES);
+        let blocks = carver.slice::<SiteBlock>(sites)?;
+        let large_count = (locks.len() / 16).max(1);
+        let small_count = locks.len().saturating_sub(large_count).max(1);
+        let bytes = carver.room_for::<AtomicU8>();
+        let mut carve = |count: usize, bytes: usize, words_per_slot| -> Result<Vec<_>> {
+            let each = bytes / count / CACHE_LINE * CACHE_LINE;
+            (0..count).map(|_| Shard::carve(&mut carver, each, words_per_slot)).collect()
+        };
+        let shards = carve(small_count, bytes / 4 * 3, WORDS_PER_SLOT)?;
+        let large = carve(large_count, bytes / 4, WORDS_PER_LARGE_SLOT)?;
+        let words: usize = shards.iter().chain(&large).map(Shard::capacity_words).sum();
+        let quota_words = (words as f64 * share.clamp(0.0, 1.0)) as u64;
+        Ok(Self { blocks, shards, large, locks, hasher, quota_words })
+    }
+
+    /// The block of the site `name`; `None` when all are taken by sites that are in use.
+    pub fn site(&self, name: &[u8], now: Timestamp) -> Option<Site<'a>> {
+        let _guard = self.locks.lock(0, Locks::PATIENCE, || self.repair(0))?;
+        Site::claim(self.blocks, self.hasher.key(name), now)
+    }
+
+    /// Copies the value of `key` to the start of `out`. `None`: not here, expired beyond its grace,
+    /// or of a generation that is gone.
+    pub fn get(&self, site: &Site<'_>, key: &[u8], now: Timestamp, out: &mut Vec<u8>) -> Option<Hit> {
+        let hash = hash_of(site, key);
+        let found = self.small(hash)?.read(hash, site.index(), key, out);
+        let found = found.or_else(|| self.large(hash)?.read(hash, site.index(), key, out))?;
+        let meta = found.meta;
+        let age = meta.times.age(now);
+        if age == Age::Over || !site.block().is_current(meta.fingerprint, &meta.refs, hash) {
+            return None;
+        }
+        Some(Hit { meta, len: found.len, stale: age == Age::Stale })
+    }
+
+    /// To be had before a value is computed or read elsewhere, and given back with it.
+    pub fn ticket(&self, site: &Site<'_>, key: &[u8]) -> Ticket {
+        let hash = hash_of(site, key);
+        let removals = self.small(hash).map_or(0, Shard::removals);
+        Ticket { removals, trust: site.trust(hash) }
+    }
+
+    /// Stores the encoded value `body` under `key` if `condition` holds. An integer becomes a
+    /// counter.
+    ///
+    /// `meta.fingerprint` is [`Site::fingerprint`] as it was when the value came to be.
+    pub fn put(
+        &self,
+        site: &Site<'_>,
+        key: &[u8],
+        meta: &Meta,
+        body: &[u8],
+        condition: Condition,
+        now: Timestamp,
+    ) -> Stored {
+        let hash = hash_of(site, key);
+        let counter = codec::as_int(body).map(i64::to_ne_bytes);
+        let flags = meta.flags | if counter.is_some() { flags::COUNTER } else { 0 };
+        let trust = match condition {
+            Condition::Unchanged(ticket) => ticket.trust,
+            _ => site.trust(hash),
+        };
+        let meta = Meta { fingerprint: trust.mark(meta.fingerprint), flags, ..*meta };
+        let body = counter.as_ref().map_or(body, |bytes| bytes.as_slice());
+        let draft = Draft { hash, site: site.index(), key, meta: &meta, body };
+        let stored = self.locked(self.small_index(hash), site, |shard| {
+            if !self.admits(condition, shard, site, hash, key, now) {
+                return Stored::Refused;
+            }
+            match draft.words() <= shard.largest() {
+                true => self.put_small(shard, site, &draft, now),
+                false => self.put_large(shard, site, &draft, now),
+            }
+        });
+        stored.unwrap_or(Stored::Failed)
+    }
+
+    /// Forgets `key`; whether a valid value was there.
+    pub fn remove(&self, site: &Site<'_>, key: &[u8], now: Timestamp) -> bool {
+        let hash = hash_of(site, key);
+        let removed = self.locked(self.small_index(hash), site, |shard| {
+            shard.note_removal();
+            let was_valid = self.holds_valid(shard, site, hash, key, now);
+            shard.remove(hash, site.index(), key, self);
+            self.remove_large(site, hash, key);
+            was_valid
+        });
+        removed == Some(true)
+    }
+
+    /// Adds to the integer at `key` and returns the sum; `None` when there is none that is valid.
+    /// Its expiry stays.
+    pub fn add(
+        &self,
+        site: &Site<'_>,
+        key: &[u8],
+        now: Timestamp,
+        add: impl FnOnce(i64) -> i64,
+    ) -> Option<i64> {
+        let hash = hash_of(site, key);
+        self.locked(self.small_index(hash), site, |shard| {
+            shard.add(hash, site.index(), key, |meta| is_valid(meta, site, hash, now), add)
+        })?
+    }
+
+    /// Whether the second layer has still to be told something.
+    pub fn has_pending(&self, site: &Site<'_>) -> bool {
+        !site.block().journal.is_empty()
+    }
+
+    /// Notes what the second layer has to be told when it is back.
+    pub fn note_pending(&self, site: &Site<'_>, record: &Record) {
+        match self.lock(0) {
+            Some(_guard) => site.block().journal.push(record),
+            None => site.block().journal.overflow(),
+        }
+    }
+
+    /// What the second layer has to be told.
+    pub fn pending(&self, site: &Site<'_>) -> Option<Pending> {
+        let _guard = self.lock(0)?;
+        Some(site.block().journal.read())
+    }
+
+    /// Drops what it was told.
+    pub fn forget_pending(&self, site: &Site<'_>, pending: &Pending) {
+        if let Some(_guard) = self.lock(0) {
+            site.block().journal.forget(pending);
+        }
+    }
+
+    /// Forgets what this host has of every key that falls on `slot` of 64.
+    pub fn distrust_slot(&self, site: &Site<'_>, slot: usize) {
+        site.distrust_slot(slot);
+    }
+
+    /// The slot of 64 on which `key` falls.
+    pub fn key_slot(&self, site: &Site<'_>, key: &[u8]) -> usize {
+        hash_of(site, key) as usize % 64
+    }
+
+    /// How full the layer is.
+    pub fn usage(&self) -> Usage {
+        self.shards.iter().chain(&self.large).fold(Usage::default(), |sum, shard| {
+            let (evictions, expirations) = shard.evictions();
+            Usage {
+                items: sum.items + shard.items(),
+                bytes: sum.bytes + shard.used_words() as u64 * 8,
+                capacity: sum.capacity + shard.capacity_words() as u64 * 8,
+                evictions: sum.evictions + evictions,
+                expirations: sum.expirations + expirations,
+            }
+        })
+    }
+
+    /// The largest value it takes, in bytes, about.
+    pub fn largest_value(&self) -> usize {
+        self.large.first().map_or(0, |shard| shard.largest() * 8).saturating_sub(512)
+    }
+
+    fn admits(
+        &self,
+        condition: Condition,
+        shard: &Shard<'a>,
+        site: &Site<'_>,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+    ) -> bool {
+        match condition {
+            Condition::Always => true,
+            Condition::Absent => !self.holds_valid(shard, site, hash, key, now),
+            Condition::Present => self.holds_valid(shard, site, hash, key, now),
+            Condition::Unchanged(ticket) => shard.removals() == ticket.removals,
+        }
+    }
+
+    /// What it replaces goes first, so that an old value never outlives the new one.
+    fn put_small(&self, shard: &Shard<'a>, site: &Site<'_>, draft: &Draft<'_>, now: Timestamp) -> Stored {
+        if !self.remove_large(site, draft.hash, draft.key) {
+            return Stored::Failed;
+        }
+        self.insert(shard, site, draft, now)
+    }
+
+    fn put_large(&self, shard: &Shard<'a>, site: &Site<'_>, draft: &Draft<'_>, now: Timestamp) -> Stored {
+        shard.remove(draft.hash, site.index(), draft.key, self);
+        let index = self.shards.len() + self.large_index(draft.hash);
+        self.locked(index, site, |large| self.insert(large, site, draft, now)).unwrap_or(Stored::Failed)
+    }
+
+    fn insert(&self, shard: &Shard<'a>, site: &Site<'_>, draft: &Draft<'_>, now: Timestamp) -> Stored {
+        match shard.insert(draft, now, self) {
+            Ok(()) => {
+                site.block().words.fetch_add(draft.words() as u64, Relaxed);
+                Stored::Yes
+            }
+            Err(_) => {
+                shard.remove(draft.hash, site.index(), draft.key, self);
+                Stored::Failed
+            }
+        }
+    }
+
+    /// Called under the lock of the key's small shard, which keeps other calls on the key out.
+    fn holds_valid(&self, shard: &Shard<'a>, site: &Site<'_>, hash: u64, key: &[u8], now: Timestamp) -> bool {
+        let meta = shard.meta(hash, site.index(), key);
+        let meta = meta.or_else(|| self.large(hash)?.meta(hash, site.index(), key));
+        meta.is_some_and(|meta| is_valid(&meta, site, hash, now))
+    }
+
+    /// Called under the lock of the key's small shard; false when the large one is not to be had.
+    fn remove_large(&self, site: &Site<'_>, hash: u64, key: &[u8]) -> bool {
+        if !self.large(hash).is_some_and(|large| large.holds(hash, site.index(), key)) {
+            return true;
+        }
+        let index = self.shards.len() + self.large_index(hash);
+        self.locked(index, site, |large| large.remove(hash, site.index(), key, self)).is_some()
+    }
+
+    /// Runs `work` under the lock of shard `index`. When the lock is not to be had, what this host
+    /// holds of the site is not trusted any more.
+    fn locked<T>(&self, index: usize, site: &Site<'_>, work: impl FnOnce(&Shard<'a>) -> T) -> Option<T> {
+        let Some(guard) = self.lock(index) else {
+            site.distrust();
+            return None;
+        };
+        let result = self.shard(index).map(work);
+        drop(guard);
+        result
+    }
+
+    fn lock(&self, index: usize) -> Option<Guard<'a>> {
+        self.locks.lock(index, PATIENCE, || self.repair(index))
+    }
+
+    fn repair(&self, index: usize) {
+        if let Some(shard) = self.shard(index) {
+            shard.repair();
+        }
+    }
+
+    fn shard(&self, index: usize) -> Option<&Shard<'a>> {
+        match index.checked_sub(self.shards.len()) {
+            None => self.shards.get(index),
+            Some(index) => self.large.get(index),
+        }
+    }
+
+    fn small(&self, hash: u64) -> Option<&Shard<'a>> {
+        self.shards.get(self.small_index(hash))
+    }
+
+    fn large(&self, hash: u64) -> Option<&Shard<'a>> {
+        self.large.get(self.large_index(hash))
+    }
+
+    fn small_index(&self, hash: u64) -> usize {
+        spread(hash, self.shards.len())
+    }
+
+    fn large_index(&self, hash: u64) -> usize {
+        spread(hash, self.large.len())
+    }
+}
+
+fn is_valid(meta: &Meta, site: &Site<'_>, hash: u64, now: Timestamp) -> bool {
+    meta.times.age(now) == Age::Fresh && site.block().is_current(meta.fingerprint, &meta.refs, hash)
+}
+
+impl Ledger for L1<'_> {
+    fn left(&self, site: u16, words: usize) {
+        if let Some(block) = self.blocks.get(usize::from(site)) {
+            let old = block.words.load(Relaxed);
+            block.words.fetch_sub((words as u64).min(old), Relaxed);
+        }
+    }
+
+    fn is_over_quota(&self, site: u16) -> bool {
+        let block = self.blocks.get(usize::from(site));
+        block.is_some_and(|block| block.words.load(Relaxed) > self.quota_words)
+    }
+
+    fn is_outdated(&self, header: &Header, words: &[AtomicU64]) -> bool {
+        let current = self.blocks.get(usize::from(header.site)).zip(header.meta(words));
+        current.is_none_or(|(block, meta)| !block.is_current(header.fingerprint, &meta.refs, header.hash))
+    }
+}
+
+/// The hash of a group's, tag's or key's name.
+pub(super) fn hash(name: &[u8], seed: u64) -> u64 {
+    xxh3_64_with_seed(name, seed)
+}
+
+fn hash_of(site: &Site<'_>, key: &[u8]) -> u64 {
+    // The one value that marks a gap in a log.
+    hash(key, site.seed()).min(SKIP - 1)
+}
+
+/// Which of `count` shards. Of the lower half of the hash the upper bits choose the shard and the
+/// lower ones are the tag; the upper half chooses the bucket. None does two of these.
+fn spread(hash: u64, count: usize) -> usize {
+    (hash as u32 as usize * count) >> 32
+}
+
+#[cfg(test)]
+mod tests;

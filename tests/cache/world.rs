@@ -1,0 +1,132 @@
+//! Hosts with a cache each, and the servers that they share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slbp::cache::codec::{Encoded, Objects, decode, encode};
+use slbp::cache::facade::{Cache, Expiry, Host};
+use slbp::cache::keys::Key;
+use slbp::cache::settings::{Backend, Settings};
+use slbp::cache::value::{Tree, Value};
+use slbp::clock::{Clock, SystemClock};
+use slbp::shm::{Plan, Segment};
+
+use crate::common::redis::{RedisCluster, RedisServer};
+use crate::common::wait_until;
+
+/// The layers of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    Shm,
+    /// Redis, and nobody listens to it: as in a command on the console.
+    ShmRedis,
+    ShmRedisListening,
+    ShmRedisCluster,
+    ShmRedisClusterListening,
+}
+
+impl Layers {
+    pub const ALL: [Layers; 5] = [
+        Layers::Shm,
+        Layers::ShmRedis,
+        Layers::ShmRedisListening,
+        Layers::ShmRedisCluster,
+        Layers::ShmRedisClusterListening,
+    ];
+
+    pub fn has_redis(self) -> bool {
+        matches!(self, Self::ShmRedis | Self::ShmRedisListening)
+    }
+
+    pub fn has_cluster(self) -> bool {
+        matches!(self, Self::ShmRedisCluster | Self::ShmRedisClusterListening)
+    }
+
+    pub fn listens(self) -> bool {
+        matches!(self, Self::ShmRedisListening | Self::ShmRedisClusterListening)
+    }
+}
+
+/// The servers of one test.
+pub struct World {
+    pub layers: Layers,
+    pub redis: Option<RedisServer>,
+    cluster: Option<RedisCluster>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl World {
+    pub fn new(layers: Layers) -> Self {
+        let redis = layers.has_redis().then(RedisServer::start);
+        let cluster = layers.has_cluster().then(RedisCluster::start);
+        Self { layers, redis, cluster, clock: Arc::new(SystemClock) }
+    }
+
+    pub fn settings(&self) -> Settings {
+        let backend = match (&self.redis, &self.cluster) {
+            (Some(redis), _) => Backend::Redis(redis.settings_unix()),
+            (_, Some(cluster)) => Backend::Redis(cluster.settings()),
+            _ => Backend::Shm,
+        };
+        Settings {
+            backend,
+            expiration: Some(Duration::from_secs(3600)),
+            prefix: "site".to_owned(),
+            max_value_size: 1 << 20,
+            compress_from: 1024,
+            site_share: 1.0,
+            jitter: 0.0,
+        }
+    }
+
+    /// A segment that lives as long as the test binary.
+    pub fn segment() -> &'static Segment {
+        let plan = Plan { cache: 8 << 20, cache_locks: 32, ..Plan::smallest() };
+        Box::leak(Box::new(Segment::anonymous(&plan).unwrap()))
+    }
+
+    /// Sites of different hosts have different names here, because their threads live in one process.
+    pub fn host(&self, segment: &'static Segment, site: &str) -> Host {
+        Host {
+            segment,
+            clock: Arc::clone(&self.clock),
+            site: format!("{site} {segment:p}").into_bytes(),
+            may_listen: self.layers.listens(),
+            secret: Some(b"the eight salts".to_vec()),
+        }
+    }
+
+    /// A cache on a host of its own.
+    pub fn cache(&self) -> Cache {
+        self.cache_on(Self::segment())
+    }
+
+    pub fn cache_on(&self, segment: &'static Segment) -> Cache {
+        let cache = Cache::open(self.host(segment, "site"), self.settings()).unwrap();
+        cache.begin_request();
+        wait_until("the host listens", || !self.layers.listens() || cache.stats().linked);
+        cache
+    }
+}
+
+pub fn encoded(value: &Value) -> Encoded {
+    encode(value, 64 << 20).unwrap()
+}
+
+pub fn key(name: &str) -> Key<'_> {
+    Key::new(b"posts", name.as_bytes())
+}
+
+pub fn get(cache: &Cache, key: Key<'_>) -> Option<Value> {
+    let mut out = Vec::new();
+    let found = cache.get(key, &mut out)?;
+    Some(decode(&out[..found.len], Objects::Allowed, &mut Tree).unwrap())
+}
+
+pub fn set(cache: &Cache, key: Key<'_>, value: &Value) -> bool {
+    cache.set(key, &encoded(value), Expiry::Default, &[]).unwrap()
+}
+
+pub fn int(value: i64) -> Value {
+    Value::Int(value)
+}
