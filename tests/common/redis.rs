@@ -107,7 +107,9 @@ impl RedisServer {
 
     /// A command of the test itself, on a connection of its own.
     pub fn ask(&self, arguments: &[&str]) -> Value {
-        try_ask(&self.settings(), arguments).unwrap()
+        let patience = std::time::Duration::from_secs(5);
+        let patient = RedisSettings { timeout: patience, read_timeout: patience, ..self.settings() };
+        try_ask(&patient, arguments).unwrap()
     }
 
     pub fn pause(&self) {
