@@ -172,6 +172,7 @@ impl Database {
 
 fn install(folder: &Path) {
     let output = Command::new("mariadb-install-db")
+        .env("TMPDIR", folder)
         .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--user={}", user_name()))
@@ -187,7 +188,9 @@ fn install(folder: &Path) {
 
 fn launch(arguments: &[String], folder: &Path) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("mariadbd.log")).unwrap();
+    // Not /tmp: a server that starts deletes the temporary tables it finds, its neighbours' too.
     Command::new("mariadbd")
+        .env("TMPDIR", folder)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
