@@ -14,17 +14,17 @@ use slbp::ports::Database as _;
 use slbp::queue::policy::Policies;
 use slbp::queue::state::State;
 use slbp::queue::store::{Retention, TaskFilter};
-use slbp::queue::task::Task;
+use slbp::queue::task::{Task, TaskRequest};
 use slbp::queue::worker::{Outcome, Worker, WorkerOptions};
 use slbp::remote::database::DatabaseLink;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn done(_: &Task, _: &Worker<'_>) -> Outcome {
+fn done(_: &Task, _: &Worker) -> Outcome {
     Outcome::Done
 }
 
-fn failed(_: &Task, _: &Worker<'_>) -> Outcome {
+fn failed(_: &Task, _: &Worker) -> Outcome {
     Outcome::Failed("gateway timed out".to_owned())
 }
 
@@ -203,6 +203,68 @@ fn a_rolled_back_transaction_leaves_no_task() {
     assert_eq!(site.task(ids[1]).status, "completed");
 }
 
+/// WordPress' connection on a site that is set up in every unhelpful way.
+struct Unhelpful(std::sync::Mutex<mysql::Conn>);
+
+impl Unhelpful {
+    fn new(site: &Site) -> Self {
+        let mut conn = site.connect();
+        for statement in [
+            "SET NAMES utf8mb4",
+            "SET SESSION sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,IGNORE_SPACE,NO_AUTO_VALUE_ON_ZERO'",
+            "SET SESSION time_zone = '+05:30'",
+            "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        ] {
+            conn.query_drop(statement).unwrap();
+        }
+        Self(std::sync::Mutex::new(conn))
+    }
+}
+
+impl slbp::ports::Database for Unhelpful {
+    fn query(&self, sql: &str) -> Result<Vec<slbp::ports::Row>, slbp::ports::DatabaseFault> {
+        let rows: Vec<mysql::Row> = self.0.lock().unwrap().query(sql).unwrap();
+        let text = |value| mysql::from_value::<Option<String>>(value);
+        Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect())
+    }
+
+    fn execute(&self, sql: &str) -> Result<slbp::ports::Executed, slbp::ports::DatabaseFault> {
+        let mut conn = self.0.lock().unwrap();
+        conn.query_drop(sql).unwrap();
+        Ok(slbp::ports::Executed { affected: conn.affected_rows(), last_id: conn.last_insert_id() })
+    }
+}
+
+#[test]
+fn statements_mean_the_same_on_any_connection() {
+    let site = Site::new();
+    site.store();
+    let wordpress = Unhelpful::new(&site);
+    let theirs = site.queue.on(&wordpress).unwrap();
+    let data = json!({"text": "back\\slash, 'quote', \"double\", \u{1F4B6}"});
+    let at = json!(theirs.now().unwrap() / 1_000_000 + 3600);
+    let request = |at: &Value| {
+        site.queue.request("t", &data, 10, at, json!({"unique_key": "k", "batch_id": "b"})).unwrap()
+    };
+    let now = theirs.enqueue(&request(&Value::Null)).unwrap();
+    assert_eq!(
+        theirs.enqueue(&request(&Value::Null)).unwrap().id,
+        now.id,
+        "the holder of the key is answered"
+    );
+    let later = theirs.enqueue_all(&[TaskRequest { unique_key: None, ..request(&at) }]).unwrap()[0];
+    assert_eq!(
+        (theirs.task(later).unwrap().unwrap().state, theirs.stats().unwrap().pending),
+        (State::Scheduled, 2)
+    );
+    assert_eq!(site.task(now.id).task_data, data);
+    assert_eq!(theirs.task(now.id).unwrap().unwrap(), site.task(now.id));
+    assert!((theirs.now().unwrap() - site.store().now().unwrap()).abs() < 5_000_000, "one clock");
+    assert_eq!(site.order(), [now.id]);
+    assert!(theirs.cancel(later).unwrap() && theirs.retry(later).unwrap());
+    assert_eq!(theirs.batch_summary("b").unwrap().to_string(), "1 completed, 1 open");
+}
+
 #[test]
 fn tables_are_made_on_first_use_without_committing_the_callers_transaction() {
     let site = Site::new();
@@ -272,7 +334,7 @@ fn a_batch_ends_with_its_completion_task() {
 fn a_task_that_started_others_is_done_when_they_are() {
     let site = Site::new();
     let parent = site.add("billing", json!([]));
-    let fan_out = |task: &Task, _: &Worker<'_>| {
+    let fan_out = |task: &Task, _: &Worker| {
         if task.id != parent {
             return Outcome::Done;
         }
@@ -290,6 +352,23 @@ fn a_task_that_started_others_is_done_when_they_are() {
     let ended = site.task(parent);
     assert_eq!((ended.status, ended.progress.message.as_str()), ("completed", "3 completed"));
     assert_eq!(site.store().stats().unwrap().completed, 4);
+}
+
+#[test]
+fn cancelling_a_task_cancels_what_it_started() {
+    let site = Site::new();
+    let parent = site.add("billing", json!([]));
+    site.work(|task, worker| {
+        for _ in 0..3 {
+            site.add_with("renewal", json!([]), 10, Value::Null, json!({"batch_id": "of:1"}));
+        }
+        worker.stopper().stop();
+        assert_eq!(task.id, parent);
+        Outcome::Waiting("of:1".to_owned())
+    });
+    assert!(site.store().cancel(parent).unwrap());
+    let stats = site.store().stats().unwrap();
+    assert_eq!((stats.cancelled, stats.pending, stats.processing), (4, 0, 0));
 }
 
 #[test]
@@ -312,7 +391,7 @@ fn a_worker_stops_at_its_limits_and_gives_back_what_it_took() {
     let tasks = WorkerOptions { max_tasks: Some(4), ..WorkerOptions::default() };
     assert_eq!(site.work_with(Policies::default(), tasks, done).processed, 4);
     let time = WorkerOptions { max_time: Some(Duration::from_millis(50)), ..WorkerOptions::default() };
-    let slow = |_: &Task, _: &Worker<'_>| {
+    let slow = |_: &Task, _: &Worker| {
         std::thread::sleep(Duration::from_millis(60));
         Outcome::Done
     };
@@ -330,7 +409,7 @@ fn a_worker_stops_at_its_limits_and_gives_back_what_it_took() {
 fn a_task_goes_on_later_with_new_data_and_that_is_no_failure() {
     let site = Site::new();
     let id = site.add("campaign", json!({"from": 0}));
-    let chunk = |task: &Task, _: &Worker<'_>| match task.task_data["from"].as_u64().unwrap() {
+    let chunk = |task: &Task, _: &Worker| match task.task_data["from"].as_u64().unwrap() {
         200 => Outcome::Done,
         from => Outcome::Again { after: Duration::ZERO, data: json!({"from": from + 100}) },
     };
@@ -423,7 +502,7 @@ fn a_type_runs_no_more_at_once_than_it_may() {
         site.add("free", json!([]));
     }
     let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let handler = |task: &Task, _: &Worker<'_>| {
+    let handler = |task: &Task, _: &Worker| {
         if task.task_type == "sync" {
             most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(30));
@@ -546,7 +625,7 @@ fn servers_without_skip_locked_are_found_out_and_served() {
                     max_time: Some(Duration::from_secs(3)),
                     ..WorkerOptions::default()
                 };
-                own.work_with(Policies::default(), options, |task: &Task, _: &Worker<'_>| {
+                own.work_with(Policies::default(), options, |task: &Task, _: &Worker| {
                     ran.lock().unwrap().push(task.id);
                     Outcome::Done
                 });

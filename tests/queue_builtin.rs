@@ -71,7 +71,7 @@ fn charges(site: &Site) -> (u64, u64) {
 fn billing(
     site: &Site,
     task: &Task,
-    worker: &Worker<'_>,
+    worker: &Worker,
     charge: impl Fn(&Value, &str) -> ChargeResult,
 ) -> Outcome {
     if task.task_type == "billing_run" {
@@ -332,7 +332,7 @@ fn a_campaign_goes_on_where_it_was_and_notes_its_bounces() {
     let id = site.add("email_campaign", json!({"recipients": recipients, "batch_size": 50}));
     let sent = std::sync::Mutex::new(Vec::new());
     let dies_at = AtomicUsize::new(70);
-    let send = |task: &Task, worker: &Worker<'_>| {
+    let send = |task: &Task, worker: &Worker| {
         let Some(piece) = campaign::next_piece(task) else { return Outcome::Done };
         let mut bounces = Vec::new();
         for (at, to) in piece.recipients.iter().enumerate() {

@@ -36,6 +36,7 @@ fn worker_process() {
         let mut file = File::options().create(true).append(true).open(text("log")).unwrap();
         file.write_all(line.as_bytes()).unwrap();
     };
+    log(format!("C {}\n", std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()));
     let options = WorkerOptions {
         wait: true,
         batch: orders["batch"].as_u64().unwrap() as u32,
@@ -44,7 +45,7 @@ fn worker_process() {
     };
     let mut worker = site.queue.worker(Policies::default(), options).unwrap();
     let stopper = worker.stopper();
-    let tally = worker.run(&|task: &slbp::queue::task::Task, _: &slbp::queue::worker::Worker<'_>| {
+    let tally = worker.run(&|task: &slbp::queue::task::Task, _: &slbp::queue::worker::Worker| {
         if task.task_type == "stop" {
             stopper.stop();
             return Outcome::Done;
@@ -412,6 +413,9 @@ fn workers_with_wrong_clocks_agree_on_leases_and_dates() {
     crew.wait_for("all are done", 30, "status = 'completed'", 40);
     std::thread::sleep(Duration::from_millis(1500));
     drop(workers);
+    let clocks = crew.lines("C");
+    assert!(clocks.keys().any(|clock| clock + 80_000 < now as u64), "one clock is behind: {clocks:?}");
+    assert!(clocks.keys().any(|clock| *clock > now as u64 + 80_000), "one clock is ahead: {clocks:?}");
     let begun = crew.lines("B");
     assert!(ids.iter().all(|id| begun[id] == 1), "nobody took a lease that had not ended");
     assert!(!begun.contains_key(&later), "the worker a day ahead did not begin it");

@@ -42,7 +42,7 @@ pub mod store;
 pub mod task;
 pub mod worker;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -141,7 +141,7 @@ impl Queue {
     ///
     /// # Errors
     /// The database's; limits of types are written down here for all workers.
-    pub fn worker(&self, policies: Policies, options: WorkerOptions) -> Result<Worker<'_>> {
+    pub fn worker(self: &Arc<Self>, policies: Policies, options: WorkerOptions) -> Result<Worker> {
         let store = self.on(&self.link)?;
         let known = store.gates()?;
         for (task_type, policy) in policies.iter() {
@@ -151,7 +151,7 @@ impl Queue {
                 store.limit_type(task_type, policy.concurrency, policy.rate)?;
             }
         }
-        Ok(Worker::new(self, policies, options))
+        Ok(Worker::new(Arc::clone(self), policies, options))
     }
 
     fn store<'a>(&'a self, db: &'a dyn Database) -> Store<'a> {

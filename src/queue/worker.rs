@@ -10,32 +10,29 @@
 //! behind a task that may take long: before one of those they are written. Tasks that would be held
 //! after a crash (money) are claimed alone and written at once.
 
+mod options;
 mod outcome;
 mod pace;
+mod results;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use options::{Stopper, Tally, WorkerOptions};
 pub use outcome::{Handler, Outcome};
 
 use self::pace::Tempo;
+use self::results::Results;
 use super::crash::OnCrash;
 use super::heartbeat::Heartbeat;
 use super::policy::Policies;
-use super::store::{Claim, Finish, Finished, Gate};
+use super::store::{Claim, Finish, Gate};
 use super::task::Task;
 use super::{Queue, random};
 use crate::error::Result;
 use crate::ports::DatabaseFault;
-
-/// How many results are written together at most.
-const MOST_PENDING: usize = 100;
-
-/// How long a result waits at most while tasks are quick.
-const LONGEST_PENDING: Duration = Duration::from_millis(50);
 
 /// How often a worker looks at gates, and offers to do what one worker does for all.
 const DUTY_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,57 +43,9 @@ const IDLE_WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::f
 /// After the database did not answer.
 const OUTAGE_WAIT: Duration = Duration::from_secs(1);
 
-/// What a worker does and when it ends.
-#[derive(Clone, Debug)]
-pub struct WorkerOptions {
-    /// The queues it serves; empty for all.
-    pub queues: Vec<String>,
-    /// How many tasks it takes at once at most.
-    pub batch: u32,
-    /// After how many tasks it ends.
-    pub max_tasks: Option<u64>,
-    /// After what time it begins no more.
-    pub max_time: Option<Duration>,
-    /// Whether it waits for tasks when there are none.
-    pub wait: bool,
-}
-
-impl Default for WorkerOptions {
-    fn default() -> Self {
-        Self { queues: Vec::new(), batch: 100, max_tasks: None, max_time: None, wait: false }
-    }
-}
-
-/// What a worker has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Tasks that were run.
-    pub processed: u64,
-    /// Of these, how many failed.
-    pub failed: u64,
-    /// Results that were dropped, because the lease had ended and the task was somebody else's.
-    pub lost: u64,
-}
-
-/// Tells a worker from elsewhere (a signal handler) to stop after the task it has.
-#[derive(Clone, Debug, Default)]
-pub struct Stopper(Arc<AtomicBool>);
-
-impl Stopper {
-    /// No task is begun any more; those taken and not begun are given back.
-    pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was told to stop.
-    pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// A worker of this process.
-pub struct Worker<'q> {
-    queue: &'q Queue,
+pub struct Worker {
+    queue: Arc<Queue>,
     options: WorkerOptions,
     policies: Policies,
     name: String,
@@ -108,10 +57,12 @@ pub struct Worker<'q> {
     /// Taken and not begun.
     taken: VecDeque<(u64, Task)>,
     running: Option<Running>,
-    pending: Vec<Finished>,
-    pending_since: Option<Instant>,
+    results: Results,
+    /// Whether the last task had to be alone: the next is then likely one of the same kind, and
+    /// reading more than one row to take one is waste.
+    is_serial: bool,
     /// The token of a claim that ended with a fault, perhaps after its commit.
-    unanswered: Option<u64>,
+    unanswered: Option<(u64, Instant)>,
     queues: Vec<String>,
     gates: Vec<Gate>,
     next_duty: Instant,
@@ -123,12 +74,12 @@ struct Running {
     began: Instant,
 }
 
-impl<'q> Worker<'q> {
-    pub(super) fn new(queue: &'q Queue, policies: Policies, options: WorkerOptions) -> Self {
+impl Worker {
+    pub(super) fn new(queue: Arc<Queue>, policies: Policies, options: WorkerOptions) -> Self {
         let now = Instant::now();
         Self {
-            queue,
             heartbeat: Heartbeat::new(queue.heartbeat_settings()),
+            queue,
             tempo: Tempo::new(options.batch),
             name: worker_name(),
             options,
@@ -138,8 +89,8 @@ impl<'q> Worker<'q> {
             tally: Tally::default(),
             taken: VecDeque::new(),
             running: None,
-            pending: Vec::new(),
-            pending_since: None,
+            results: Results::default(),
+            is_serial: false,
             unanswered: None,
             queues: Vec::new(),
             gates: Vec::new(),
@@ -208,10 +159,9 @@ impl<'q> Worker<'q> {
         self.tally.failed += u64::from(matches!(outcome, Outcome::Failed(_)));
         let must_write = self.policies.on_crash(&running.task) != OnCrash::Retry;
         let how = self.judge(&running.task, outcome);
-        self.push(running.task, running.token, how);
-        let is_late = self.pending_since.is_some_and(|since| since.elapsed() >= LONGEST_PENDING);
-        if must_write || is_late || self.pending.len() >= MOST_PENDING {
-            match self.write_pending() {
+        self.results.push(running.task, running.token, how);
+        if must_write || self.results.are_due() {
+            match self.write_results() {
                 Err(fault) if !(self.options.wait && fault.may_pass()) => return Err(fault.into()),
                 _ => {}
             }
@@ -236,7 +186,7 @@ impl<'q> Worker<'q> {
             };
             self.tally.processed += 1;
             self.tally.failed += 1;
-            self.push(running.task, running.token, how);
+            self.results.push(running.task, running.token, how);
         }
         self.stopper.stop();
         self.give_back()
@@ -267,12 +217,12 @@ impl<'q> Worker<'q> {
         }
         self.do_duties()?;
         // What these results set free is there only after their commit: look once more.
-        let has_results = !self.pending.is_empty();
+        let has_results = !self.results.is_empty();
         self.claim()?;
         if self.taken.is_empty() && has_results {
             self.claim()?;
         }
-        Ok(self.begin_next())
+        self.next_taken()
     }
 
     /// The next task of those that were taken, if it is surely still ours. A task stays in the list
@@ -283,7 +233,7 @@ impl<'q> Worker<'q> {
             let (token, id, is_quick) = (*token, task.id, self.tempo.is_quick(&task.task_type));
             if self.heartbeat.is_fresh(id) || self.is_still_ours(token, id)? {
                 if !is_quick {
-                    self.write_pending()?;
+                    self.write_results()?;
                 }
                 return Ok(self.begin_next());
             }
@@ -307,11 +257,11 @@ impl<'q> Worker<'q> {
     }
 
     fn claim(&mut self) -> Result<(), DatabaseFault> {
-        if let Some(token) = self.unanswered {
+        if let Some((token, since)) = self.unanswered {
             let tasks = self.queue.own().claimed_with(token)?;
             self.unanswered = None;
             if !tasks.is_empty() {
-                self.take(token, tasks);
+                self.take(token, tasks, since);
                 return Ok(());
             }
         }
@@ -320,7 +270,7 @@ impl<'q> Worker<'q> {
         let claim = Claim {
             queues: &self.queues,
             any_queue: self.options.queues.is_empty(),
-            limit: self.limit(),
+            limit: if self.is_serial { 1 } else { self.limit() },
             lease: self.queue.settings().lease,
             token,
             worker: &self.name,
@@ -329,15 +279,15 @@ impl<'q> Worker<'q> {
             on_crash: &|task| self.policies.on_crash(task),
             skip_locked: self.queue.can_skip_locked()?,
         };
-        let claimed = match self.queue.own().finish_and_claim(&self.pending, &claim) {
+        let claimed = match self.queue.own().finish_and_claim(self.results.all(), &claim) {
             Ok(claimed) => claimed,
             Err(fault) => {
-                self.unanswered = Some(token);
+                self.unanswered = Some((token, since));
                 return Err(fault);
             }
         };
-        self.forget_pending(claimed.lost);
-        self.take_at(token, claimed.tasks, since);
+        self.forget_results(claimed.lost);
+        self.take(token, claimed.tasks, since);
         Ok(())
     }
 
@@ -347,63 +297,42 @@ impl<'q> Worker<'q> {
         u32::try_from(left).unwrap_or(u32::MAX).min(self.tempo.batch())
     }
 
-    fn take(&mut self, token: u64, tasks: Vec<Task>) {
-        self.take_at(token, tasks, Instant::now());
-    }
-
-    fn take_at(&mut self, token: u64, tasks: Vec<Task>, since: Instant) {
+    fn take(&mut self, token: u64, tasks: Vec<Task>, since: Instant) {
+        self.is_serial = tasks.first().is_some_and(|task| self.policies.on_crash(task) != OnCrash::Retry);
         if !tasks.is_empty() {
             self.heartbeat.keep(token, tasks.iter().map(|task| task.id).collect(), since);
             self.taken.extend(tasks.into_iter().map(|task| (token, task)));
         }
     }
 
+    /// What an outcome means for this task.
     fn judge(&self, task: &Task, outcome: Outcome) -> Finish {
         let settings = self.queue.settings();
-        match outcome {
-            Outcome::Done => Finish::Done,
-            Outcome::Held(why) => Finish::Held(why),
-            Outcome::Dead(why) => Finish::Dead(why),
-            Outcome::Cancelled => Finish::Cancelled,
-            Outcome::Waiting(batch) => Finish::Waiting(batch),
-            Outcome::Again { after, data } => Finish::Again { after, data: data.to_string() },
-            Outcome::Failed(message) if task.is_last_attempt(settings.retry_attempts + 1) => {
-                Finish::Dead(message)
-            }
-            Outcome::Failed(message) => {
-                let backoff = self.policies.backoff(&task.task_type, settings.backoff);
-                Finish::Retry { after: backoff.delay(task.attempt, random::unit()), message }
-            }
-        }
+        let backoff = self.policies.backoff(&task.task_type, settings.backoff);
+        outcome.finish(task, settings.retry_attempts + 1, backoff.delay(task.attempt, random::unit()))
     }
 
-    fn push(&mut self, task: Task, token: u64, how: Finish) {
-        self.pending_since.get_or_insert_with(Instant::now);
-        self.pending.push(Finished { id: task.id, token, batch_id: task.batch_id, how });
-    }
-
-    fn write_pending(&mut self) -> Result<(), DatabaseFault> {
-        if self.pending.is_empty() {
-            return Ok(());
+    fn write_results(&mut self) -> Result<(), DatabaseFault> {
+        if !self.results.is_empty() {
+            let lost = self.queue.own().finish(self.results.all())?;
+            self.forget_results(lost);
         }
-        let lost = self.queue.own().finish(&self.pending)?;
-        self.forget_pending(lost);
         Ok(())
     }
 
-    fn forget_pending(&mut self, lost: u64) {
+    /// The results are written, but for those whose lease was lost.
+    fn forget_results(&mut self, lost: u64) {
         self.tally.lost += lost;
-        for finished in self.pending.drain(..) {
-            self.heartbeat.release(finished.id);
+        for id in self.results.drain() {
+            self.heartbeat.release(id);
         }
-        self.pending_since = None;
     }
 
     fn give_back(&mut self) -> Result<()> {
         for (token, task) in std::mem::take(&mut self.taken) {
-            self.push(task, token, Finish::Released);
+            self.results.push(task, token, Finish::Released);
         }
-        self.write_pending()?;
+        self.write_results()?;
         Ok(())
     }
 

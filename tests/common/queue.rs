@@ -1,5 +1,6 @@
 //! A queue of its own for each test, in the shared MariaDB.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql::Conn;
@@ -43,7 +44,7 @@ impl Pace for LimiterPace {
 /// A queue in a database of its own.
 pub struct Site {
     pub database: Database,
-    pub queue: Queue,
+    pub queue: Arc<Queue>,
 }
 
 impl Site {
@@ -59,7 +60,7 @@ impl Site {
 
     /// In this database.
     pub fn over(database: Database, config: Value) -> Self {
-        let queue = queue(&database, config);
+        let queue = Arc::new(queue(&database, config));
         Self { database, queue }
     }
 
@@ -85,7 +86,7 @@ impl Site {
     }
 
     /// Runs what there is, with a worker that does not wait.
-    pub fn work(&self, handler: impl Fn(&Task, &Worker<'_>) -> Outcome) -> Tally {
+    pub fn work(&self, handler: impl Fn(&Task, &Worker) -> Outcome) -> Tally {
         self.work_with(Policies::default(), WorkerOptions::default(), handler)
     }
 
@@ -94,7 +95,7 @@ impl Site {
         &self,
         policies: Policies,
         options: WorkerOptions,
-        handler: impl Fn(&Task, &Worker<'_>) -> Outcome,
+        handler: impl Fn(&Task, &Worker) -> Outcome,
     ) -> Tally {
         self.queue.worker(policies, options).unwrap().run(&handler).unwrap()
     }

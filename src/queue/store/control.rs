@@ -18,8 +18,12 @@ const CHUNK: usize = 500;
 impl Store<'_> {
     /// Cancels a task: at once when nobody runs it, else its handler is asked to stop. False when
     /// there is no such task or it has ended.
+    ///
+    /// With a task that waits for the tasks it started, those that do not run are cancelled too.
     pub fn cancel(&self, id: u64) -> Result<bool, DatabaseFault> {
+        let started = self.batch_awaited_by(id)?;
         if self.cancel_where(id, &NOT_RUNNING, "cancelled")? {
+            started.iter().try_for_each(|batch| self.cancel_batch(batch, id))?;
             return Ok(true);
         }
         let asked = self.db.execute(&format!(
@@ -28,6 +32,29 @@ impl Store<'_> {
             State::Leased.code()
         ))?;
         Ok(asked.affected > 0)
+    }
+
+    fn batch_awaited_by(&self, id: u64) -> Result<Option<String>, DatabaseFault> {
+        let rows = self.db.query(&format!(
+            "SELECT SUBSTRING(lane, 7) FROM {} WHERE id = {id} AND state = {} AND lane LIKE 'batch:%'",
+            self.tables.tasks,
+            State::Waiting.code()
+        ))?;
+        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
+    }
+
+    fn cancel_batch(&self, batch: &str, starter: u64) -> Result<(), DatabaseFault> {
+        let rows = self.db.query(&format!(
+            "SELECT id FROM {} WHERE batch_id = {} AND batch_open = 1 AND state IN ({})",
+            self.tables.tasks,
+            sql::text(batch),
+            sql::states(&NOT_RUNNING)
+        ))?;
+        let why = format!("task {starter}, which started it, was cancelled");
+        for id in sql::numbers(&rows)? {
+            self.cancel_where(id, &NOT_RUNNING, &why)?;
+        }
+        Ok(())
     }
 
     /// Cancels a task that is in one of `states`, and what waited for it.
