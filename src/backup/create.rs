@@ -6,7 +6,9 @@ use super::config::{DOCUMENT, Document};
 use super::database::{Dump, TableFilter, dump};
 use super::fault::{fault, malformed};
 use super::files::{FileBackup, Source, archive};
-use super::format::{BackupType, Component, FORMAT, MANIFEST, Manifest, RESTORE_SCRIPT, restore_text};
+use super::format::{
+    BackupType, Component, FORMAT, MANIFEST, Manifest, Purpose, RESTORE_SCRIPT, restore_text,
+};
 use super::gzip::{LEVEL, Pool};
 use super::id::BackupId;
 use super::lineage::parent;
@@ -22,6 +24,8 @@ pub const MAX_CHAIN: usize = 32;
 pub struct Request {
     /// On what it builds.
     pub kind: BackupType,
+    /// What it is for.
+    pub purpose: Purpose,
     /// The parts of the site.
     pub components: Vec<Component>,
     /// The database, for [`Component::Database`].
@@ -43,6 +47,7 @@ impl Request {
     pub fn full(components: &[Component]) -> Self {
         Self {
             kind: BackupType::Full,
+            purpose: Purpose::Manual,
             components: components.to_vec(),
             database: None,
             tables: TableFilter::All,
@@ -95,6 +100,7 @@ impl<'a> Plan<'a> {
             id: id.clone(),
             sequence: self.sequence,
             kind: self.kind,
+            purpose: request.purpose,
             components: request.components.clone(),
             created_at: started.secs(),
             completed_at: 0,

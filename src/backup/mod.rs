@@ -17,7 +17,9 @@ pub mod format;
 mod glob;
 mod gzip;
 mod id;
+mod journal;
 pub mod lineage;
+pub mod restore;
 mod store;
 pub mod verify;
 

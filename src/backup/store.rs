@@ -225,6 +225,16 @@ impl Write for SummedFile {
     }
 }
 
+/// Replaces the file at `path`: after a crash it has the old contents or the new.
+pub(crate) fn write_atomically(path: &Path, contents: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+    let mut opened = opened.map_err(file("create", &temporary))?;
+    opened.write_all(contents).and_then(|()| opened.sync_all()).map_err(file("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(file("rename", &temporary))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
 /// `bytes` in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -17,8 +17,9 @@ use crate::common::mariadb::{Database, MariaDb};
 /// The server of these tests: they kill clients, not the server, so it need not sync each commit.
 pub fn server() -> &'static MariaDb {
     static SERVER: OnceLock<MariaDb> = OnceLock::new();
-    SERVER
-        .get_or_init(|| MariaDb::start_with(&["--innodb-flush-log-at-trx-commit=0", "--event-scheduler=OFF"]))
+    SERVER.get_or_init(|| {
+        MariaDb::start_with(&["--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0"])
+    })
 }
 
 /// A database filled from `schema.sql` by the `mariadb` client.

@@ -1,7 +1,6 @@
 //! Incrementals and differentials: what changed, deletes included, and nothing else.
 
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use mysql::prelude::Queryable;
 use slbp::backup::Store;
@@ -11,6 +10,7 @@ use slbp::backup::verify::verify;
 use slbp::clock::SystemClock;
 
 use crate::common::mariadb::Database;
+use crate::common::wait_until;
 use crate::fixture::{
     assert_same, database_request, filled_database, restore_by_hand, run_sql, server, state, store,
 };
@@ -134,28 +134,23 @@ fn rows_that_change_during_the_dump_are_all_old_or_all_new() {
 INSERT INTO a SELECT seq, 100 FROM seq_1_to_3000;\nINSERT INTO b SELECT seq, 100 FROM seq_1_to_3000;",
     );
     let (_folder, store) = store();
-    let done = AtomicBool::new(false);
-    let first_change = Barrier::new(2);
+    let (done, changes) = (AtomicBool::new(false), AtomicU32::new(0));
     let manifests = std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut conn = database.connect();
             let mut step = 0;
-            let mut changed = false;
             while !done.load(Ordering::Relaxed) {
                 step = (step * 7 + 11) % 3000;
                 conn.query_drop("START TRANSACTION").unwrap();
                 conn.query_drop(format!("UPDATE a SET v = v - 1 WHERE id = {}", step + 1)).unwrap();
                 conn.query_drop(format!("UPDATE b SET v = v + 1 WHERE id = {}", 3000 - step)).unwrap();
                 conn.query_drop("COMMIT").unwrap();
-                if !changed {
-                    changed = true;
-                    first_change.wait();
-                }
+                changes.fetch_add(1, Ordering::Relaxed);
             }
         });
-        first_change.wait();
         let kinds =
             [BackupType::Full, BackupType::Incremental, BackupType::Incremental, BackupType::Differential];
+        wait_until("rows change", || changes.load(Ordering::Relaxed) > 0);
         let made = kinds.map(|kind| create(&store, &database_request(kind, &database), &SystemClock));
         done.store(true, Ordering::Relaxed);
         made.map(Result::unwrap)

@@ -7,3 +7,4 @@ mod files;
 mod fixture;
 mod full;
 mod incremental;
+mod restore;

@@ -63,6 +63,8 @@ impl MariaDb {
             ("socket", folder.path().join("mysqld.sock").display().to_string()),
             ("pid-file", folder.path().join("mysqld.pid").display().to_string()),
             ("port", port.to_string()),
+            // At its start a server removes every #sql file in the folder, whoever made it.
+            ("tmpdir", folder.path().display().to_string()),
             ("bind-address", "127.0.0.1".to_owned()),
             ("user", user_name()),
             ("innodb-buffer-pool-size", "128M".to_owned()),

@@ -88,7 +88,14 @@ impl Column {
         };
         match &self.kind {
             ColumnKind::Number | ColumnKind::Float | ColumnKind::Choice => sql.extend_from_slice(bytes),
-            ColumnKind::Plain | ColumnKind::Text => write_quoted(bytes, sql),
+            ColumnKind::Plain | ColumnKind::Text if std::str::from_utf8(bytes).is_ok() => {
+                write_quoted(bytes, sql)
+            }
+            // Old servers stored lone surrogates: no UTF-8, and no client would send them as text.
+            ColumnKind::Plain | ColumnKind::Text => {
+                sql.extend_from_slice(b"_utf8mb4 ");
+                write_hex(bytes, sql);
+            }
             ColumnKind::Bit | ColumnKind::Binary => write_hex(bytes, sql),
             ColumnKind::Encoded(_) if bytes.is_empty() => sql.extend_from_slice(b"''"),
             ColumnKind::Encoded(charset) => {

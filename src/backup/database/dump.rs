@@ -111,6 +111,7 @@ impl<'a> Attempt<'a> {
         let part = DatabasePart {
             lineage: Lineage::of(self.work.id, self.work.parent.map(|(_, part)| &part.lineage)),
             name: self.name,
+            filter: self.work.filter.clone(),
             server: self.server,
             snapshot_at: self.snapshot.at,
             binlog: self.snapshot.binlog,

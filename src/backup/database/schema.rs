@@ -2,6 +2,7 @@
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, Row};
+use serde::{Deserialize, Serialize};
 
 use super::super::fault::{database, fault};
 use super::super::format::{Object, ObjectKind};
@@ -9,8 +10,12 @@ use super::super::glob::glob;
 use super::column::{Column, ColumnKind, identifier, quoted};
 use crate::error::Result;
 
+/// What the names of tables begin with that exist only while a restore runs.
+pub(crate) const RESTORE_TABLES: &str = "_slbp_restore_";
+
 /// Which tables belong to the backup.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TableFilter {
     /// Every table of the database.
     All,
@@ -21,8 +26,11 @@ pub enum TableFilter {
 }
 
 impl TableFilter {
-    /// Whether `table` belongs to it.
+    /// Whether `table` belongs to it. A restore's own tables never do.
     pub fn takes(&self, table: &str) -> bool {
+        if table.starts_with(RESTORE_TABLES) {
+            return false;
+        }
         match self {
             Self::All => true,
             Self::Prefix(prefix) => table.starts_with(prefix.as_str()),

@@ -32,7 +32,7 @@ pub(crate) fn write_pre<'a>(
 ) -> Result<Sum> {
     let mut sql = String::from(SQL_HEADER);
     for object in removals.objects {
-        sql.push_str(&drop_object(object));
+        sql.push_str(&format!("{};\n", drop_object(object)));
     }
     for name in &removals.tables {
         sql.push_str(&format!("DROP TABLE IF EXISTS {};\n", identifier(name)));
@@ -63,7 +63,8 @@ pub(crate) fn write_deletes<'a>(
 pub(crate) fn write_post(draft: &Draft, objects: &[Object], tables: &[Table]) -> Result<Sum> {
     let mut sql = String::from(SQL_HEADER);
     for view in objects.iter().filter(|object| object.kind == ObjectKind::View) {
-        sql.push_str(&placeholder(view));
+        let name = identifier(&view.name);
+        sql.push_str(&format!("DROP TABLE IF EXISTS {name};\n{};\n", placeholder(view)));
     }
     for object in objects {
         sql.push_str(&create_object(object));
@@ -81,16 +82,20 @@ pub(crate) fn write_post(draft: &Draft, objects: &[Object], tables: &[Table]) ->
 pub(crate) fn placeholder(view: &Object) -> String {
     let columns: Vec<String> =
         view.about.iter().map(|column| format!("1 AS {}", identifier(column))).collect();
-    let name = identifier(&view.name);
-    format!(
-        "DROP TABLE IF EXISTS {name};\nDROP VIEW IF EXISTS {name};\nCREATE VIEW {name} AS SELECT {};\n",
-        columns.join(", ")
-    )
+    format!("CREATE OR REPLACE VIEW {} AS SELECT {}", identifier(&view.name), columns.join(", "))
+}
+
+/// The statement that creates `object`. A view takes the place of its placeholder.
+pub(crate) fn creation(object: &Object) -> String {
+    match object.kind {
+        ObjectKind::View => object.create.replacen("CREATE ", "CREATE OR REPLACE ", 1),
+        _ => object.create.clone(),
+    }
 }
 
 /// `DROP … IF EXISTS` for `object`.
 pub(crate) fn drop_object(object: &Object) -> String {
-    format!("DROP {} IF EXISTS {};\n", object.kind.keyword(), identifier(&object.name))
+    format!("DROP {} IF EXISTS {}", object.kind.keyword(), identifier(&object.name))
 }
 
 /// The statements that create `object` as it was, for the `mariadb` client.
@@ -99,8 +104,10 @@ fn create_object(object: &Object) -> String {
     for statement in settings(object) {
         sql.push_str(&format!("{statement};\n"));
     }
-    sql.push_str(&drop_object(object));
-    sql.push_str(&format!("DELIMITER ;;\n{};;\nDELIMITER ;\n", object.create));
+    if object.kind != ObjectKind::View {
+        sql.push_str(&format!("{};\n", drop_object(object)));
+    }
+    sql.push_str(&format!("DELIMITER ;;\n{};;\nDELIMITER ;\n", creation(object)));
     sql.push_str(SQL_HEADER);
     sql
 }

@@ -219,6 +219,7 @@ impl Visitor for Archiver<'_> {
             path: found.path,
             kind,
             mode: metadata.mode() & 0o7777,
+            owner: (metadata.uid(), metadata.gid()),
             mtime: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             ctime: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             inode: metadata.ino(),
@@ -243,6 +244,7 @@ fn is_same(entry: &Entry, found: &Found) -> bool {
         EntryKind::Link { .. } => metadata.is_symlink(),
     };
     kind && entry.mode == metadata.mode() & 0o7777
+        && entry.owner == (metadata.uid(), metadata.gid())
         && entry.mtime == nanoseconds(metadata.mtime(), metadata.mtime_nsec())
         && entry.ctime == nanoseconds(metadata.ctime(), metadata.ctime_nsec())
         && entry.inode == metadata.ino()

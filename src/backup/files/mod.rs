@@ -1,11 +1,16 @@
 //! The files component: folders of the site as one archive, and their way back.
 
 mod archive;
+mod exchange;
 mod replay;
+mod stage;
 mod walk;
 
 pub(crate) use archive::{FileBackup, archive};
+pub(crate) use exchange::{Exchange, Keep};
 pub(crate) use replay::replay;
+pub(crate) use stage::stage;
+pub(crate) use walk::STAGING;
 pub use walk::{Root, Source};
 
 /// The archive's name in a backup.

@@ -14,6 +14,9 @@ use super::super::format::ArchivePath;
 use super::super::glob::glob;
 use crate::error::{Error, Result};
 
+/// What the names of folders begin with that a restore unpacks into. They are never backed up.
+pub(crate) const STAGING: &str = ".slbp-restore-";
+
 /// A folder that is backed up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
@@ -131,6 +134,7 @@ impl<'a> Walk<'a> {
         for entry in entries {
             names.push(entry.map_err(file("list", place))?.file_name().into_vec());
         }
+        names.retain(|name| !name.starts_with(STAGING.as_bytes()));
         names.sort();
         for name in names {
             let below = if path.is_empty() { name.clone() } else { [path, b"/", &name].concat() };

@@ -77,6 +77,8 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Permission bits.
     pub mode: u32,
+    /// User and group.
+    pub owner: (u32, u32),
     /// Last change of the contents, nanoseconds since the epoch.
     pub mtime: i64,
     /// Last change of the inode, nanoseconds since the epoch. Unlike `mtime` it cannot be set.

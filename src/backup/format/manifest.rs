@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::database::TableFilter;
 use super::super::database::column::Column;
 use super::super::files::Root;
 use super::super::id::BackupId;
@@ -30,6 +31,25 @@ impl BackupType {
             Self::Differential => "differential",
         }
     }
+}
+
+/// What a backup is for. Retention keeps each kind by a rule of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Someone asked for it.
+    #[default]
+    Manual,
+    /// The daily backup.
+    Daily,
+    /// The weekly backup.
+    Weekly,
+    /// The monthly backup, kept longer.
+    Monthly,
+    /// Taken before a restore, of what it replaces.
+    Safety,
+    /// Taken by a disaster recovery test.
+    Drill,
 }
 
 /// A part of a site that can be backed up and restored alone.
@@ -67,6 +87,9 @@ pub struct Manifest {
     /// What it builds on.
     #[serde(rename = "type")]
     pub kind: BackupType,
+    /// What it is for.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// The components in it.
     pub components: Vec<Component>,
     /// When the backup began: seconds since the epoch, UTC.
@@ -138,6 +161,8 @@ pub struct DatabasePart {
     pub lineage: Lineage,
     /// The database's name where it was taken.
     pub name: String,
+    /// Which tables it has.
+    pub filter: TableFilter,
     /// The server's version.
     pub server: String,
     /// The instant of the snapshot on the server's clock: seconds since the epoch, UTC.

@@ -31,7 +31,8 @@ pub use entries::{ArchivePath, Entry, EntryKind, EntryReader};
 pub use guide::{RESTORE_SCRIPT, restore_text};
 pub use lines::{LineReader, LineWriter};
 pub use manifest::{
-    BackupType, Component, DatabasePart, FORMAT, FilesPart, Lineage, Manifest, Object, ObjectKind, TablePart,
+    BackupType, Component, DatabasePart, FORMAT, FilesPart, Lineage, Manifest, Object, ObjectKind, Purpose,
+    TablePart,
 };
 pub use ranges::{Range, RangeReader, Stored};
 pub use sums::{Sum, parse_sums, render_sums};

@@ -70,11 +70,8 @@ if [ -n "$database" ]; then
         "$client" "$@" "$database"
     }
     for id in $db_chain; do
-        for part in "$store/$id"/db/*.sql.gz; do
-            [ -f "$part" ] || continue
-            gunzip -t "$part" || die "$part is damaged"
-            gunzip -c "$part" | load || die "$part could not be loaded"
-        done
+        # A failure of gunzip becomes a statement that the server refuses.
+        { gunzip -c "$store/$id"/db/*.sql.gz || echo 'gunzip failed;'; } | load || die "backup $id could not be loaded"
     done
 fi
 

@@ -1,0 +1,447 @@
+//! Bringing a site back to a backup.
+//!
+//! Everything is loaded beside the site first, which is also what verifies it: each range and file
+//! is hashed on its way. Then the site closes for a moment, a safety backup of what is about to be
+//! replaced is taken, and all is put into place by renames. Any failure before the commit takes
+//! everything back; after it, what is left to do is only removal.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mysql::Opts;
+use serde::{Deserialize, Serialize};
+
+use super::config::{DOCUMENT, Document};
+use super::create::{self, create};
+use super::database::{self, RESTORE_TABLES, Shadow, Swap, TableFilter};
+use super::fault::{fault, file, malformed};
+use super::files::{Exchange, Keep, Root, STAGING, Source, stage};
+use super::format::{
+    BackupType, Component, DatabasePart, FilesPart, Manifest, Object, ObjectKind, Purpose, TablePart,
+};
+use super::id::BackupId;
+use super::journal::{Journal, Phase, maintenance};
+use super::store::{Store, create_folder, hex};
+use crate::clock::Clock;
+use crate::error::Result;
+
+/// What to restore and where to.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The backup.
+    pub backup: BackupId,
+    /// The parts of it.
+    pub components: Vec<Component>,
+    /// The database to restore into.
+    pub database: Option<Opts>,
+    /// Only tables that match one of these names or globs; all when empty.
+    pub tables: Vec<String>,
+    /// Leave tables alone that the site has and the backup has not.
+    pub keep_new_tables: bool,
+    /// Restore the files below this folder instead of where they were.
+    pub target_dir: Option<PathBuf>,
+    /// WordPress' `.maintenance` file, written while the site changes.
+    pub maintenance: Option<PathBuf>,
+    /// Back up what is about to be replaced.
+    pub safety: bool,
+    /// The settings of now, for the safety backup.
+    pub config: Document,
+}
+
+impl Request {
+    /// Restores all that `backup` has, to where it was, into `database`.
+    pub fn all(backup: BackupId, database: Option<Opts>) -> Self {
+        Self {
+            backup,
+            components: vec![Component::Database, Component::Files, Component::Config],
+            database,
+            tables: Vec::new(),
+            keep_new_tables: false,
+            target_dir: None,
+            maintenance: None,
+            safety: true,
+            config: Document::default(),
+        }
+    }
+}
+
+/// What a restore would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// Tables that exist and are replaced.
+    pub replaced_tables: Vec<String>,
+    /// Tables that are missing and come back.
+    pub added_tables: Vec<String>,
+    /// Tables that the backup does not have and that go.
+    pub removed_tables: Vec<String>,
+    /// Rows that are loaded.
+    pub rows: u64,
+    /// Files that are unpacked.
+    pub files: u64,
+    /// Bytes of SQL and files that are read.
+    pub bytes: u64,
+    /// Names of the options that are set.
+    pub options: Vec<String>,
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// As it was foreseen.
+    pub preview: Preview,
+    /// The backup of what was replaced.
+    pub safety: Option<BackupId>,
+    /// The settings to apply through the host, when the configuration was asked for.
+    pub config: Option<Document>,
+    /// What could not be tidied up.
+    pub warnings: Vec<String>,
+}
+
+/// A restore that was thought through and has changed nothing.
+pub struct Plan<'a> {
+    request: &'a Request,
+    manifest: Manifest,
+    roots: Vec<Root>,
+    config: Option<Document>,
+    aside: Vec<String>,
+    /// What it will do.
+    pub preview: Preview,
+}
+
+impl<'a> Plan<'a> {
+    /// Finds out what `request` comes to.
+    ///
+    /// # Errors
+    /// There is no such backup, it lacks a component that was asked for by name, or a backup that it
+    /// builds on is gone.
+    pub fn new(store: &Store, request: &'a Request) -> Result<Self> {
+        let manifest = store.manifest(&request.backup)?;
+        for id in manifest.needs() {
+            store
+                .manifest(&id)
+                .map_err(|error| error.context(format!("backup {} builds on it", manifest.id)))?;
+        }
+        let mut plan = Self {
+            request,
+            roots: Vec::new(),
+            config: None,
+            aside: Vec::new(),
+            preview: Preview::default(),
+            manifest,
+        };
+        plan.plan_database()?;
+        plan.plan_files()?;
+        plan.plan_config(store)?;
+        Ok(plan)
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// The site is as it was.
+    pub fn execute(self, store: &Store, clock: &dyn Clock) -> Result<Outcome> {
+        if Journal::read(store)?.is_some() {
+            return Err(fault("a restore was interrupted and has to be recovered first"));
+        }
+        let mut run = Run::begin(self, store, clock)?;
+        match run.change() {
+            Ok(safety) => Ok(run.commit(safety)),
+            Err(error) => Err(run.give_up(error)),
+        }
+    }
+
+    fn plan_database(&mut self) -> Result<()> {
+        let Some(part) = self.database() else { return Ok(()) };
+        let opts = self.opts()?;
+        let tables = self.tables(part);
+        let present = database::table_names(opts)?;
+        let (replaced, added): (Vec<_>, Vec<_>) =
+            tables.iter().map(|table| table.name.clone()).partition(|name| present.contains(name));
+        let new =
+            |name: &&String| part.filter.takes(name) && !part.tables.iter().any(|table| table.name == **name);
+        let all = self.request.tables.is_empty() && !self.request.keep_new_tables;
+        let mut removed: Vec<String> = present.iter().filter(new).filter(|_| all).cloned().collect();
+        removed.sort();
+        let rows: u64 = tables.iter().map(|table| table.rows).sum();
+        let bytes: u64 = tables.iter().map(|table| table.bytes).sum();
+        let limit = database::longest_statement(opts)?;
+        if part.largest_statement >= limit {
+            let message = format!(
+                "the server's max_allowed_packet is {limit}, the backup has a statement of {} bytes",
+                part.largest_statement
+            );
+            return Err(fault(message));
+        }
+        self.preview.rows += rows;
+        self.preview.bytes += bytes;
+        self.aside.clone_from(&removed);
+        self.preview.replaced_tables = replaced;
+        self.preview.added_tables = added;
+        self.preview.removed_tables = removed;
+        Ok(())
+    }
+
+    fn plan_files(&mut self) -> Result<()> {
+        let Some(part) = self.files() else { return Ok(()) };
+        let (files, bytes) = (part.files, part.bytes);
+        self.roots = part.roots.clone();
+        if let Some(folder) = &self.request.target_dir {
+            for root in &mut self.roots {
+                root.path = folder.join(&root.name);
+            }
+        }
+        self.preview.files += files;
+        self.preview.bytes += bytes;
+        Ok(())
+    }
+
+    fn plan_config(&mut self, store: &Store) -> Result<()> {
+        let wanted = self.request.components.contains(&Component::Config);
+        if !wanted || !self.manifest.components.contains(&Component::Config) {
+            return Ok(());
+        }
+        let path = store.folder(&self.manifest.id).join(DOCUMENT);
+        let text = fs::read(&path).map_err(file("read", &path))?;
+        let document: Document = serde_json::from_slice(&text).map_err(malformed(path.display()))?;
+        self.preview.options = document.options.keys().cloned().collect();
+        self.config = Some(document);
+        Ok(())
+    }
+
+    fn database(&self) -> Option<&DatabasePart> {
+        let wanted = self.request.components.contains(&Component::Database);
+        self.manifest.database.as_ref().filter(|_| wanted)
+    }
+
+    fn files(&self) -> Option<&FilesPart> {
+        let wanted = self.request.components.contains(&Component::Files);
+        self.manifest.files.as_ref().filter(|_| wanted)
+    }
+
+    fn tables<'b>(&self, part: &'b DatabasePart) -> Vec<&'b TablePart> {
+        let filter = match self.request.tables.as_slice() {
+            [] => TableFilter::All,
+            names => TableFilter::Named(names.to_vec()),
+        };
+        part.tables.iter().filter(|table| filter.takes(&table.name)).collect()
+    }
+
+    fn opts(&self) -> Result<&'a Opts> {
+        self.request.database.as_ref().ok_or_else(|| fault("no database is configured"))
+    }
+}
+
+/// A restore that is going on.
+struct Run<'a> {
+    plan: Plan<'a>,
+    store: &'a Store,
+    clock: &'a dyn Clock,
+    journal: Journal,
+}
+
+impl<'a> Run<'a> {
+    fn begin(plan: Plan<'a>, store: &'a Store, clock: &'a dyn Clock) -> Result<Self> {
+        let token = token(clock, &plan.manifest.id);
+        let tables = plan.database().map(|part| plan.tables(part)).unwrap_or_default();
+        let shadows =
+            tables.iter().enumerate().map(|(number, table)| Shadow::new(table, &token, number)).collect();
+        let aside = plan
+            .aside
+            .iter()
+            .enumerate()
+            .map(|(n, name)| (name.clone(), format!("{RESTORE_TABLES}{token}_gone_{n}")));
+        let mut roots = plan.roots.clone();
+        for root in &mut roots {
+            create_public_folder(&root.path)?;
+            root.path = root.path.canonicalize().map_err(file("find", &root.path))?;
+        }
+        let journal = Journal {
+            backup: plan.manifest.id.clone(),
+            phase: Phase::Loading,
+            database: plan.database().map(|_| plan.opts()).transpose()?.map(database::name_of),
+            swap: Swap { shadows, aside: aside.collect(), ..Swap::default() },
+            exchanges: Vec::new(),
+            staging: roots.iter().map(|root| root.path.join(format!("{STAGING}{token}"))).collect(),
+            maintenance: None,
+        };
+        journal.write(store)?;
+        let mut run = Self { plan, store, clock, journal };
+        run.plan.roots = roots;
+        Ok(run)
+    }
+
+    /// Everything up to the commit. On an error [`Run::give_up`] takes it back.
+    fn change(&mut self) -> Result<Option<BackupId>> {
+        self.load_tables()?;
+        self.stage_files()?;
+        self.close_site()?;
+        let safety = self.take_safety_backup()?;
+        self.note_definitions()?;
+        self.journal.enter(self.store, Phase::Swapping)?;
+        for exchange in &self.journal.exchanges {
+            exchange.apply()?;
+        }
+        if self.plan.database().is_some() {
+            self.journal.swap.apply(&mut database::writer(self.plan.opts()?)?)?;
+        }
+        self.journal.enter(self.store, Phase::Committed)?;
+        Ok(safety)
+    }
+
+    fn commit(self, safety: Option<BackupId>) -> Outcome {
+        let opts = self.plan.request.database.as_ref();
+        let warnings = match settle(&self.journal, self.store, opts) {
+            Ok(()) => Vec::new(),
+            Err(error) => vec![error.context("the restore is complete, but not tidied up").to_string()],
+        };
+        Outcome { preview: self.plan.preview, safety, config: self.plan.config, warnings }
+    }
+
+    fn give_up(self, cause: crate::error::Error) -> crate::error::Error {
+        match settle(&self.journal, self.store, self.plan.request.database.as_ref()) {
+            Ok(()) => cause,
+            Err(error) => cause.context(format!("the next run has to take this back ({error})")),
+        }
+    }
+
+    fn load_tables(&self) -> Result<()> {
+        let Some(part) = self.plan.database() else { return Ok(()) };
+        let tables: Vec<(&TablePart, &Shadow)> =
+            self.plan.tables(part).into_iter().zip(&self.journal.swap.shadows).collect();
+        database::load(self.plan.opts()?, self.store, &self.plan.manifest.id, &tables)
+    }
+
+    fn stage_files(&mut self) -> Result<()> {
+        let Some(part) = self.plan.files() else { return Ok(()) };
+        let mut targets = Vec::new();
+        for (root, staging) in self.plan.roots.iter().zip(&self.journal.staging) {
+            create_folder(&staging.join("new"))?;
+            targets.push((root.name.as_str(), staging.join("new")));
+        }
+        stage(self.store, &self.plan.manifest.id, part, &targets)?;
+        let mut places = self.journal.staging.clone();
+        places.push(self.store.root().canonicalize().map_err(file("find", self.store.root()))?);
+        let keep = Keep { exclude: &part.exclude, places: &places };
+        let mut exchanges = Vec::new();
+        for (root, staging) in self.plan.roots.iter().zip(&self.journal.staging) {
+            exchanges.push(Exchange::plan(root, staging.join("new"), staging.join("old"), &keep)?);
+        }
+        self.journal.exchanges = exchanges;
+        Ok(())
+    }
+
+    fn close_site(&mut self) -> Result<()> {
+        if let Some(path) = &self.plan.request.maintenance {
+            // Noted first: a file that is not there is no harm, one that nobody removes is.
+            self.journal.maintenance = Some(path.clone()).filter(|path| !path.exists());
+            self.journal.write(self.store)?;
+            maintenance::enter(path, self.clock.now())?;
+        }
+        Ok(())
+    }
+
+    /// A complete backup of what is about to be replaced. It builds on no other, because what it
+    /// would build on may be what is broken.
+    fn take_safety_backup(&self) -> Result<Option<BackupId>> {
+        let (database, files) = (self.plan.database(), self.plan.files());
+        let mut components: Vec<Component> = Vec::new();
+        components.extend(database.map(|_| Component::Database));
+        components.extend(files.map(|_| Component::Files));
+        components.extend(self.plan.config.as_ref().map(|_| Component::Config));
+        if !self.plan.request.safety || components.is_empty() {
+            return Ok(None);
+        }
+        let request = create::Request {
+            kind: BackupType::Full,
+            purpose: Purpose::Safety,
+            database: self.plan.request.database.clone(),
+            tables: database.map_or(TableFilter::All, |part| part.filter.clone()),
+            files: Source {
+                roots: self.plan.roots.clone(),
+                exclude: files.map(|part| part.exclude.clone()).unwrap_or_default(),
+            },
+            config: self.plan.request.config.clone(),
+            ..create::Request::full(&components)
+        };
+        let taken = create(self.store, &request, self.clock);
+        taken.map(|manifest| Some(manifest.id)).map_err(|error| error.context("the safety backup"))
+    }
+
+    /// What is defined now and what will be. A restore of some tables leaves all but their triggers
+    /// alone; routines and events that the backup does not know are never dropped.
+    fn note_definitions(&mut self) -> Result<()> {
+        let Some(part) = self.plan.database() else { return Ok(()) };
+        let shadows = &self.journal.swap.shadows;
+        let all = self.plan.request.tables.is_empty();
+        let ours = |object: &Object| {
+            let of_table = |table: &String| shadows.iter().any(|shadow| shadow.table == *table);
+            all || (object.kind == ObjectKind::Trigger && object.about.iter().all(of_table))
+        };
+        let after: Vec<_> = part.objects.iter().filter(|object| ours(object)).cloned().collect();
+        let same = |a: &Object, b: &Object| (a.kind, &a.name) == (b.kind, &b.name);
+        let mut before = database::objects(self.plan.opts()?, &part.filter)?;
+        before.retain(|object| {
+            let by_table = matches!(object.kind, ObjectKind::View | ObjectKind::Trigger);
+            ours(object) && (by_table || after.iter().any(|new| same(new, object)))
+        });
+        self.journal.swap.before = before;
+        self.journal.swap.after = after;
+        Ok(())
+    }
+}
+
+/// Ends a restore that died: takes it back or finishes it. `None` when there was none.
+///
+/// # Errors
+/// The journal is of another database, or the database refuses; the journal stays.
+pub fn recover(store: &Store, database: Option<&Opts>) -> Result<Option<BackupId>> {
+    let Some(journal) = Journal::read(store)? else { return Ok(None) };
+    settle(&journal, store, database)?;
+    Ok(Some(journal.backup))
+}
+
+fn settle(journal: &Journal, store: &Store, opts: Option<&Opts>) -> Result<()> {
+    if let Some(name) = &journal.database {
+        let opts =
+            opts.ok_or_else(|| fault(format!("a restore into the database {name} has to be ended")))?;
+        if database::name_of(opts) != *name {
+            return Err(fault(format!("an interrupted restore is of the database {name}")));
+        }
+        let mut conn = database::writer(opts)?;
+        match journal.phase {
+            Phase::Loading => database::drop_shadows(&mut conn, &journal.swap.shadows)?,
+            Phase::Swapping => journal.swap.undo(&mut conn)?,
+            Phase::Committed => journal.swap.finish(&mut conn)?,
+        }
+    }
+    if journal.phase == Phase::Swapping {
+        for exchange in journal.exchanges.iter().rev() {
+            exchange.undo()?;
+        }
+    }
+    for folder in &journal.staging {
+        remove_folder(folder)?;
+    }
+    if let Some(path) = &journal.maintenance {
+        maintenance::leave(path)?;
+    }
+    Journal::remove(store)
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file("remove", folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A folder of the site itself, with the usual permissions.
+fn create_public_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(file("create", path))
+}
+
+/// Eight digits that no other restore uses.
+fn token(clock: &dyn Clock, id: &BackupId) -> String {
+    let seed = format!("{} {} {id}", clock.now().nanos(), std::process::id());
+    hex(blake3::hash(seed.as_bytes()).as_bytes().get(..4).unwrap_or_default())
+}
