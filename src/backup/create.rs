@@ -12,6 +12,9 @@ use super::format::{
 use super::gzip::{LEVEL, Pool};
 use super::id::BackupId;
 use super::lineage::parent;
+use super::lock::Locked;
+use super::progress::Progress;
+use super::space;
 use super::store::{Draft, Store};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -22,6 +25,8 @@ pub const MAX_CHAIN: usize = 32;
 /// What to back up.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// The id it shall have; one is made from the time when there is none.
+    pub id: Option<BackupId>,
     /// On what it builds.
     pub kind: BackupType,
     /// What it is for.
@@ -46,6 +51,7 @@ impl Request {
     /// A full backup of `components`, with the defaults of everything else.
     pub fn full(components: &[Component]) -> Self {
         Self {
+            id: None,
             kind: BackupType::Full,
             purpose: Purpose::Manual,
             components: components.to_vec(),
@@ -64,6 +70,9 @@ impl Request {
 pub struct Plan<'a> {
     request: &'a Request,
     sequence: u64,
+    expected: u64,
+    /// The id it will have.
+    pub id: BackupId,
     /// The type it will have: a full when there is nothing that any component could build on.
     pub kind: BackupType,
     /// The backup that the database is compared with.
@@ -74,7 +83,7 @@ pub struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// Decides on what the new backup builds.
-    pub fn new(store: &Store, request: &'a Request) -> Result<Self> {
+    pub fn new(store: &Store, request: &'a Request, clock: &dyn Clock) -> Result<Self> {
         let existing = store.manifests()?;
         let parent_of = |component| {
             let wanted = request.components.contains(&component);
@@ -85,15 +94,27 @@ impl<'a> Plan<'a> {
         let files_parent = parent_of(Component::Files);
         let complete = database_parent.is_none() && files_parent.is_none();
         let kind = if complete { BackupType::Full } else { request.kind };
+        let id = match &request.id {
+            Some(id) if store.is_taken(id) => return Err(fault(format!("there is a backup {id} already"))),
+            Some(id) => id.clone(),
+            None => free_id(store, kind, clock)?,
+        };
+        let alike = |manifest: &&Manifest| manifest.kind == kind && manifest.components == request.components;
+        let expected = space::expected(existing.iter().find(alike));
         let sequence = existing.first().map_or(1, |newest| newest.sequence + 1);
-        Ok(Self { request, sequence, kind, database_parent, files_parent })
+        Ok(Self { request, sequence, expected, id, kind, database_parent, files_parent })
     }
 
-    /// Makes the backup and returns its manifest. On an error nothing is left.
-    pub fn execute(self, store: &Store, clock: &dyn Clock) -> Result<Manifest> {
+    /// Makes the backup and returns its manifest.
+    ///
+    /// # Errors
+    /// Nothing is left of it.
+    pub fn execute(self, store: &Store, clock: &dyn Clock, progress: &Progress<'_>) -> Result<Manifest> {
         let request = self.request;
-        let started = clock.now();
-        let (id, mut draft) = begin(store, self.kind, clock)?;
+        let id = &self.id;
+        let created_at = clock.now().secs();
+        space::check(store, self.expected)?;
+        let mut draft = store.begin(id)?;
         let pool = Pool::new(request.level)?;
         let mut manifest = Manifest {
             format: FORMAT,
@@ -102,31 +123,35 @@ impl<'a> Plan<'a> {
             kind: self.kind,
             purpose: request.purpose,
             components: request.components.clone(),
-            created_at: started.secs(),
+            created_at,
             completed_at: 0,
+            size: 0,
             tool: format!("slbp {}", env!("CARGO_PKG_VERSION")),
             database: None,
             files: None,
         };
         if request.components.contains(&Component::Database) {
+            progress.step("database");
             let opts = request.database.as_ref().ok_or_else(|| fault("no database is configured"))?;
             let parent = self.database_parent.as_ref();
             let parent = parent.and_then(|manifest| Some((&manifest.id, manifest.database.as_ref()?)));
-            let work = Dump { opts, filter: &request.tables, id: &id, pool: &pool, store, parent };
+            let work = Dump { opts, filter: &request.tables, id, pool: &pool, store, parent, progress };
             manifest.database = Some(dump(&work, &mut draft)?);
         }
         if request.components.contains(&Component::Files) {
+            progress.step("files");
             let parent = self.files_parent.as_ref();
             let parent = parent.and_then(|manifest| Some((&manifest.id, manifest.files.as_ref()?)));
-            let work = FileBackup { source: &request.files, id: &id, pool: &pool, store, parent };
+            let work = FileBackup { source: &request.files, id, pool: &pool, store, parent, progress };
             manifest.files = Some(archive(&work, &mut draft)?);
         }
         if request.components.contains(&Component::Config) {
             let text = serde_json::to_vec_pretty(&request.config).map_err(malformed(DOCUMENT))?;
             draft.write(DOCUMENT, &text)?;
         }
-        manifest.completed_at = clock.now().secs();
         write_guides(&mut draft, &manifest)?;
+        manifest.size = draft.size();
+        manifest.completed_at = clock.now().secs();
         let text = serde_json::to_vec_pretty(&manifest).map_err(malformed(MANIFEST))?;
         draft.write(MANIFEST, &text)?;
         draft.commit()?;
@@ -135,18 +160,18 @@ impl<'a> Plan<'a> {
 }
 
 /// Plans and makes the backup that `request` asks for.
-pub fn create(store: &Store, request: &Request, clock: &dyn Clock) -> Result<Manifest> {
-    Plan::new(store, request)?.execute(store, clock)
+pub fn create(locked: &Locked<'_>, request: &Request, clock: &dyn Clock) -> Result<Manifest> {
+    let plan = Plan::new(locked, request, clock)?;
+    let progress = Progress::begin(locked, "create", &plan.id, clock)?;
+    let outcome = plan.execute(locked, clock, &progress);
+    progress.end(&outcome);
+    outcome
 }
 
-fn begin(store: &Store, kind: BackupType, clock: &dyn Clock) -> Result<(BackupId, Draft)> {
-    for attempt in 0..100 {
-        let id = BackupId::at(clock.now(), kind, attempt);
-        if let Some(draft) = store.begin(&id)? {
-            return Ok((id, draft));
-        }
-    }
-    Err(fault("a hundred backups of this second exist"))
+/// An id that nothing has.
+pub fn free_id(store: &Store, kind: BackupType, clock: &dyn Clock) -> Result<BackupId> {
+    let mut ids = (0..1000).map(|attempt| BackupId::at(clock.now(), kind, attempt));
+    ids.find(|id| !store.is_taken(id)).ok_or_else(|| fault("a thousand backups of this second exist"))
 }
 
 fn write_guides(draft: &mut Draft, manifest: &Manifest) -> Result<()> {

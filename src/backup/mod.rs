@@ -8,9 +8,11 @@
 //! Each verb has a file of its own and is planned before it is executed; what the folder looks
 //! like is apart from the verbs.
 
+pub mod catalog;
 pub mod config;
 pub mod create;
 pub mod database;
+pub mod drill;
 mod fault;
 pub mod files;
 pub mod format;
@@ -19,9 +21,15 @@ mod gzip;
 mod id;
 mod journal;
 pub mod lineage;
+mod lock;
+pub mod progress;
 pub mod restore;
+pub mod retention;
+pub mod schedule;
+mod space;
 mod store;
 pub mod verify;
 
 pub use id::BackupId;
+pub use lock::{Holder, Locked};
 pub use store::Store;

@@ -12,15 +12,17 @@ use mysql::Opts;
 use serde::{Deserialize, Serialize};
 
 use super::config::{DOCUMENT, Document};
-use super::create::{self, create};
+use super::create;
 use super::database::{self, RESTORE_TABLES, Shadow, Swap, TableFilter};
 use super::fault::{fault, file, malformed};
-use super::files::{Exchange, Keep, Root, STAGING, Source, stage};
+use super::files::{Exchange, Keep, Root, STAGING, Source, relocated, stage};
 use super::format::{
     BackupType, Component, DatabasePart, FilesPart, Manifest, Object, ObjectKind, Purpose, TablePart,
 };
 use super::id::BackupId;
 use super::journal::{Journal, Phase, maintenance};
+use super::lock::Locked;
+use super::progress::Progress;
 use super::store::{Store, create_folder, hex};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -139,11 +141,18 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     /// The site is as it was.
-    pub fn execute(self, store: &Store, clock: &dyn Clock) -> Result<Outcome> {
+    pub fn execute(self, locked: &Locked<'_>, clock: &dyn Clock) -> Result<Outcome> {
+        let progress = Progress::begin(locked, "restore", &self.manifest.id, clock)?;
+        let outcome = self.run(locked, clock, &progress);
+        progress.end(&outcome);
+        outcome
+    }
+
+    fn run(self, store: &Store, clock: &dyn Clock, progress: &Progress<'_>) -> Result<Outcome> {
         if Journal::read(store)?.is_some() {
             return Err(fault("a restore was interrupted and has to be recovered first"));
         }
-        let mut run = Run::begin(self, store, clock)?;
+        let mut run = Run::begin(self, store, clock, progress)?;
         match run.change() {
             Ok(safety) => Ok(run.commit(safety)),
             Err(error) => Err(run.give_up(error)),
@@ -186,9 +195,7 @@ impl<'a> Plan<'a> {
         let (files, bytes) = (part.files, part.bytes);
         self.roots = part.roots.clone();
         if let Some(folder) = &self.request.target_dir {
-            for root in &mut self.roots {
-                root.path = folder.join(&root.name);
-            }
+            self.roots = relocated(&self.roots, folder);
         }
         self.preview.files += files;
         self.preview.bytes += bytes;
@@ -236,11 +243,17 @@ struct Run<'a> {
     plan: Plan<'a>,
     store: &'a Store,
     clock: &'a dyn Clock,
+    progress: &'a Progress<'a>,
     journal: Journal,
 }
 
 impl<'a> Run<'a> {
-    fn begin(plan: Plan<'a>, store: &'a Store, clock: &'a dyn Clock) -> Result<Self> {
+    fn begin(
+        plan: Plan<'a>,
+        store: &'a Store,
+        clock: &'a dyn Clock,
+        progress: &'a Progress<'a>,
+    ) -> Result<Self> {
         let token = token(clock, &plan.manifest.id);
         let tables = plan.database().map(|part| plan.tables(part)).unwrap_or_default();
         let shadows =
@@ -265,18 +278,22 @@ impl<'a> Run<'a> {
             maintenance: None,
         };
         journal.write(store)?;
-        let mut run = Self { plan, store, clock, journal };
+        let mut run = Self { plan, store, clock, progress, journal };
         run.plan.roots = roots;
         Ok(run)
     }
 
     /// Everything up to the commit. On an error [`Run::give_up`] takes it back.
     fn change(&mut self) -> Result<Option<BackupId>> {
+        self.progress.step("database");
         self.load_tables()?;
+        self.progress.step("files");
         self.stage_files()?;
         self.close_site()?;
+        self.progress.step("safety backup");
         let safety = self.take_safety_backup()?;
         self.note_definitions()?;
+        self.progress.step("swap");
         self.journal.enter(self.store, Phase::Swapping)?;
         for exchange in &self.journal.exchanges {
             exchange.apply()?;
@@ -308,7 +325,8 @@ impl<'a> Run<'a> {
         let Some(part) = self.plan.database() else { return Ok(()) };
         let tables: Vec<(&TablePart, &Shadow)> =
             self.plan.tables(part).into_iter().zip(&self.journal.swap.shadows).collect();
-        database::load(self.plan.opts()?, self.store, &self.plan.manifest.id, &tables)
+        let (opts, id) = (self.plan.opts()?, &self.plan.manifest.id);
+        database::Load { opts, store: self.store, id, tables, progress: self.progress }.run()
     }
 
     fn stage_files(&mut self) -> Result<()> {
@@ -363,7 +381,9 @@ impl<'a> Run<'a> {
             config: self.plan.request.config.clone(),
             ..create::Request::full(&components)
         };
-        let taken = create(self.store, &request, self.clock);
+        let quiet = Progress::silent(self.clock);
+        let taken = create::Plan::new(self.store, &request, self.clock);
+        let taken = taken.and_then(|plan| plan.execute(self.store, self.clock, &quiet));
         taken.map(|manifest| Some(manifest.id)).map_err(|error| error.context("the safety backup"))
     }
 
@@ -441,7 +461,7 @@ fn create_public_folder(path: &Path) -> Result<()> {
 }
 
 /// Eight digits that no other restore uses.
-fn token(clock: &dyn Clock, id: &BackupId) -> String {
+pub(crate) fn token(clock: &dyn Clock, id: &BackupId) -> String {
     let seed = format!("{} {} {id}", clock.now().nanos(), std::process::id());
     hex(blake3::hash(seed.as_bytes()).as_bytes().get(..4).unwrap_or_default())
 }

@@ -101,15 +101,45 @@ impl Store {
         parse_sums(&fs::read_to_string(&path).map_err(file("read", &path))?)
     }
 
-    /// Begins the backup `id`: an empty folder that is not a backup yet. `None` when the name is
-    /// taken.
-    pub(crate) fn begin(&self, id: &BackupId) -> Result<Option<Draft>> {
-        let folder = self.root.join(format!("{id}{PARTIAL}"));
-        if self.folder(id).exists() || folder.exists() {
-            return Ok(None);
+    /// Whether something has the name of `id`.
+    pub(crate) fn is_taken(&self, id: &BackupId) -> bool {
+        self.folder(id).exists() || self.partial(id).exists()
+    }
+
+    /// Begins the backup `id`: an empty folder that is not a backup yet.
+    pub(crate) fn begin(&self, id: &BackupId) -> Result<Draft> {
+        if self.is_taken(id) {
+            return Err(fault(format!("there is a backup {id} already")));
         }
+        let folder = self.partial(id);
         create_folder(&folder)?;
-        Ok(Some(Draft { target: self.folder(id), folder, sums: Vec::new() }))
+        Ok(Draft { target: self.folder(id), folder, sums: Vec::new() })
+    }
+
+    fn partial(&self, id: &BackupId) -> PathBuf {
+        self.root.join(format!("{id}{PARTIAL}"))
+    }
+
+    /// Removes backups that were never finished. Only for the holder of the store's lock.
+    pub(crate) fn remove_partial(&self) -> Result<()> {
+        for name in self.names()? {
+            if let Some(id) = name.strip_suffix(PARTIAL)
+                && BackupId::parse(id).is_ok()
+            {
+                let path = self.root.join(&name);
+                fs::remove_dir_all(&path).map_err(file("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the backup `id`. It stops being a backup before its data goes, so a crash here
+    /// leaves a `.partial`.
+    pub(crate) fn remove(&self, id: &BackupId) -> Result<()> {
+        let (from, to) = (self.folder(id), self.partial(id));
+        fs::rename(&from, &to).map_err(file("rename", &from))?;
+        sync_folder(&self.root)?;
+        fs::remove_dir_all(&to).map_err(file("remove", &to))
     }
 
     fn names(&self) -> Result<Vec<String>> {
@@ -134,6 +164,15 @@ impl Draft {
     /// A new file at `path` inside the backup. Its sum counts only after [`Draft::keep`].
     pub fn create(&self, path: &str) -> Result<SummedFile> {
         SummedFile::create(&self.folder, path)
+    }
+
+    /// Bytes of the files that were kept so far.
+    pub fn size(&self) -> u64 {
+        self.sums
+            .iter()
+            .filter_map(|sum| fs::metadata(self.folder.join(&sum.path)).ok())
+            .map(|file| file.len())
+            .sum()
     }
 
     /// Takes the finished file `sum` into the checksums.

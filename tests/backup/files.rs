@@ -9,15 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use slbp::backup::create::{Request, create};
+use slbp::backup::create::Request;
 use slbp::backup::files::{Root, Source};
 use slbp::backup::format::{BackupType, Component, FilesPart, Manifest};
 use slbp::backup::verify::verify;
 use slbp::backup::{BackupId, Store};
-use slbp::clock::SystemClock;
 use tempfile::TempDir;
 
-use crate::fixture::store;
+use crate::fixture::{make, store};
 
 fn write(root: &Path, name: &[u8], contents: &[u8]) {
     let path = root.join(OsStr::from_bytes(name));
@@ -72,7 +71,7 @@ fn request(kind: BackupType, site: &Path) -> Request {
 }
 
 fn backup(store: &Store, kind: BackupType, site: &Path) -> Manifest {
-    let manifest = create(store, &request(kind, site), &SystemClock).unwrap();
+    let manifest = make(store, &request(kind, site)).unwrap();
     let report = verify(store, &manifest.id).unwrap();
     assert!(report.success(), "{report:?}");
     manifest
@@ -203,7 +202,7 @@ fn files_that_grow_and_shrink_while_they_are_read_leave_a_whole_archive() {
                 }
             }
         });
-        let manifest = create(&store, &request(BackupType::Full, site.path()), &SystemClock);
+        let manifest = make(&store, &request(BackupType::Full, site.path()));
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         manifest.unwrap()
     });
@@ -220,8 +219,8 @@ fn the_store_is_never_in_its_own_backup() {
     let source =
         Source { roots: vec![Root { name: String::new(), path: site.path().to_owned() }], exclude: vec![] };
     let request = Request { files: source, ..Request::full(&[Component::Files]) };
-    create(&store, &request, &SystemClock).unwrap();
-    let manifest = create(&store, &request, &SystemClock).unwrap();
+    make(&store, &request).unwrap();
+    let manifest = make(&store, &request).unwrap();
     let target = unpack_by_hand(&store, &manifest.id);
     let paths: Vec<PathBuf> = tree(target.path()).into_keys().collect();
     assert_eq!(paths, [Path::new("uploads"), Path::new("uploads/a")]);
@@ -241,6 +240,6 @@ fn roots_are_clean_and_apart() {
     ] {
         let source = Source { roots, exclude: vec![] };
         let request = Request { files: source.clone(), ..Request::full(&[Component::Files]) };
-        assert!(create(&store, &request, &SystemClock).is_err(), "{source:?}");
+        assert!(make(&store, &request).is_err(), "{source:?}");
     }
 }

@@ -7,9 +7,11 @@ use std::sync::OnceLock;
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder, Row};
-use slbp::backup::Store;
-use slbp::backup::create::Request;
-use slbp::backup::format::{BackupType, Component};
+use slbp::backup::create::{Request, create};
+use slbp::backup::format::{BackupType, Component, Manifest};
+use slbp::backup::{Locked, Store};
+use slbp::clock::SystemClock;
+use slbp::error::Result;
 use tempfile::TempDir;
 
 use crate::common::mariadb::{Database, MariaDb};
@@ -58,6 +60,16 @@ pub fn store() -> (TempDir, Store) {
     let folder = TempDir::new().unwrap();
     let store = Store::open(folder.path().join("backups")).unwrap();
     (folder, store)
+}
+
+/// Makes a backup.
+pub fn make(store: &Store, request: &Request) -> Result<Manifest> {
+    create(&lock(store), request, &SystemClock)
+}
+
+/// The store for this test alone.
+pub fn lock(store: &Store) -> Locked<'_> {
+    store.lock("test", &SystemClock).unwrap()
 }
 
 pub fn database_request(kind: BackupType, database: &Database) -> Request {

@@ -5,20 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use mysql::prelude::Queryable;
-use slbp::backup::create::create;
 use slbp::backup::format::BackupType;
 use slbp::backup::verify::verify;
-use slbp::clock::SystemClock;
 
 use crate::fixture::{
-    assert_same, database_request, filled_database, restore_by_hand, run_sql, server, state, store,
+    assert_same, database_request, filled_database, make, restore_by_hand, run_sql, server, state, store,
 };
 
 #[test]
 fn restore_sh_brings_back_every_type_charset_and_name() {
     let database = filled_database();
     let (_folder, store) = store();
-    let manifest = create(&store, &database_request(BackupType::Full, &database), &SystemClock).unwrap();
+    let manifest = make(&store, &database_request(BackupType::Full, &database)).unwrap();
     let report = verify(&store, &manifest.id).unwrap();
     assert!(report.success(), "{report:?}");
     assert!(report.checked_rows > 10_000);
@@ -42,7 +40,7 @@ fn one_pipe_restores_a_full_over_a_wrecked_database() {
     let database = filled_database();
     let before = state(&database);
     let (_folder, store) = store();
-    let manifest = create(&store, &database_request(BackupType::Full, &database), &SystemClock).unwrap();
+    let manifest = make(&store, &database_request(BackupType::Full, &database)).unwrap();
     run_sql(
         &database,
         "DROP TABLE texts;\nDELETE FROM numbers;\nALTER TABLE composite DROP COLUMN pad;\nDROP VIEW z_base;\nDROP PROCEDURE fill;\nDROP TRIGGER audited_insert;",
@@ -62,7 +60,7 @@ fn one_pipe_restores_a_full_over_a_wrecked_database() {
 fn a_damaged_byte_is_found_and_named() {
     let database = filled_database();
     let (_folder, store) = store();
-    let manifest = create(&store, &database_request(BackupType::Full, &database), &SystemClock).unwrap();
+    let manifest = make(&store, &database_request(BackupType::Full, &database)).unwrap();
     let path = store.folder(&manifest.id).join("db/100-composite.sql.gz");
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
@@ -81,7 +79,7 @@ fn a_damaged_byte_is_found_and_named() {
 fn a_backup_is_private_to_its_owner() {
     let database = server().database();
     let (_folder, store) = store();
-    let manifest = create(&store, &database_request(BackupType::Full, &database), &SystemClock).unwrap();
+    let manifest = make(&store, &database_request(BackupType::Full, &database)).unwrap();
     let folder = store.folder(&manifest.id);
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     for file in ["manifest.json", "SHA256SUMS", "db/000-pre.sql.gz"] {

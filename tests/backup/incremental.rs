@@ -4,19 +4,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use mysql::prelude::Queryable;
 use slbp::backup::Store;
-use slbp::backup::create::create;
 use slbp::backup::format::{BackupType, Manifest};
 use slbp::backup::verify::verify;
-use slbp::clock::SystemClock;
 
 use crate::common::mariadb::Database;
 use crate::common::wait_until;
 use crate::fixture::{
-    assert_same, database_request, filled_database, restore_by_hand, run_sql, server, state, store,
+    assert_same, database_request, filled_database, make, restore_by_hand, run_sql, server, state, store,
 };
 
 fn backup(store: &Store, kind: BackupType, database: &Database) -> Manifest {
-    let manifest = create(store, &database_request(kind, database), &SystemClock).unwrap();
+    let manifest = make(store, &database_request(kind, database)).unwrap();
     assert_eq!(manifest.kind, kind);
     let report = verify(store, &manifest.id).unwrap();
     assert!(report.success(), "{report:?}");
@@ -107,8 +105,7 @@ fn only_changed_ranges_are_stored() {
 fn without_a_base_an_incremental_is_a_full() {
     let database = server().database();
     let (_folder, store) = store();
-    let manifest =
-        create(&store, &database_request(BackupType::Incremental, &database), &SystemClock).unwrap();
+    let manifest = make(&store, &database_request(BackupType::Incremental, &database)).unwrap();
     assert_eq!(manifest.kind, BackupType::Full);
 }
 
@@ -119,8 +116,7 @@ fn a_chain_that_is_long_enough_begins_anew() {
     let (_folder, store) = store();
     let mut request = database_request(BackupType::Incremental, &database);
     request.max_chain = 3;
-    let kinds: Vec<BackupType> =
-        (0..5).map(|_| create(&store, &request, &SystemClock).unwrap().kind).collect();
+    let kinds: Vec<BackupType> = (0..5).map(|_| make(&store, &request).unwrap().kind).collect();
     use BackupType::{Full, Incremental};
     assert_eq!(kinds, [Full, Incremental, Incremental, Full, Incremental]);
 }
@@ -151,7 +147,7 @@ INSERT INTO a SELECT seq, 100 FROM seq_1_to_3000;\nINSERT INTO b SELECT seq, 100
         let kinds =
             [BackupType::Full, BackupType::Incremental, BackupType::Incremental, BackupType::Differential];
         wait_until("rows change", || changes.load(Ordering::Relaxed) > 0);
-        let made = kinds.map(|kind| create(&store, &database_request(kind, &database), &SystemClock));
+        let made = kinds.map(|kind| make(&store, &database_request(kind, &database)));
         done.store(true, Ordering::Relaxed);
         made.map(Result::unwrap)
     });

@@ -8,3 +8,4 @@ mod fixture;
 mod full;
 mod incremental;
 mod restore;
+mod upkeep;

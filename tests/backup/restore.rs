@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use mysql::prelude::Queryable;
-use slbp::backup::create::{self, create};
+use slbp::backup::create;
 use slbp::backup::database::TableFilter;
 use slbp::backup::files::{Root, Source};
 use slbp::backup::format::{BackupType, Component, Manifest, Purpose};
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::common::mariadb::Database;
 use crate::files::tree;
-use crate::fixture::{assert_same, filled_database, opts, run_sql, server, state, store};
+use crate::fixture::{assert_same, filled_database, lock, make, opts, run_sql, server, state, store};
 
 /// A small site: a database and two folders, one of which holds an excluded one.
 struct Site {
@@ -65,13 +65,13 @@ impl Site {
     }
 
     fn backup(&self, store: &Store, kind: BackupType) -> Manifest {
-        create(store, &self.request(kind), &SystemClock).unwrap()
+        make(store, &self.request(kind)).unwrap()
     }
 
     fn restore(&self, store: &Store, id: &BackupId) -> Result<Outcome> {
         let mut request = Request::all(id.clone(), Some(opts(&self.database)));
         request.maintenance = Some(self.path(".maintenance"));
-        Plan::new(store, &request)?.execute(store, &SystemClock)
+        Plan::new(store, &request)?.execute(&lock(store), &SystemClock)
     }
 
     fn everything(&self) -> std::collections::BTreeMap<String, String> {
@@ -134,7 +134,7 @@ fn another_database_and_folder_get_a_copy_and_the_site_stays() {
     let (database, folder) = (server().database(), TempDir::new().unwrap());
     let mut request = Request::all(manifest.id, Some(opts(&database)));
     request.target_dir = Some(folder.path().to_owned());
-    let outcome = Plan::new(&store, &request).unwrap().execute(&store, &SystemClock).unwrap();
+    let outcome = Plan::new(&store, &request).unwrap().execute(&lock(&store), &SystemClock).unwrap();
     assert_eq!(outcome.preview.replaced_tables, Vec::<String>::new());
     assert_same(&before, &site.everything());
     assert_same(&state(&site.database), &state(&database));
@@ -174,7 +174,7 @@ fn a_failure_after_the_rename_takes_everything_back() {
     let mut tables: Vec<String> = site.database.connect().query("SHOW TABLES").unwrap();
     tables.retain(|name| name != "other_x");
     request.tables = TableFilter::Named(tables);
-    let manifest = create(&store, &request, &SystemClock).unwrap();
+    let manifest = make(&store, &request).unwrap();
     run_sql(&site.database, "DROP VIEW on_other;\nDROP TABLE other_x;\nUPDATE parts SET v = 0;");
     site.write("uploads/a.txt", "newer");
     let before = site.everything();
@@ -197,7 +197,7 @@ fn some_tables_can_be_restored_alone() {
     );
     let mut request = Request::all(manifest.id, Some(opts(&site.database)));
     only_tables(&mut request, &["audit*", "child_"]);
-    Plan::new(&store, &request).unwrap().execute(&store, &SystemClock).unwrap();
+    Plan::new(&store, &request).unwrap().execute(&lock(&store), &SystemClock).unwrap();
     let after = state(&site.database);
     for key in
         ["rows of audited", "rows of audit", "TRIGGER audited_delete", "rows of child_", "BASE TABLE child_"]

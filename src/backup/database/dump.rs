@@ -21,12 +21,13 @@ use super::super::fault::{database, fault};
 use super::super::format::{DatabasePart, Lineage, Object, RangeReader, Sum, TablePart};
 use super::super::gzip::{Pool, cores};
 use super::super::id::BackupId;
+use super::super::progress::Progress;
 use super::super::store::{Draft, Store, hex};
 use super::read::TableReader;
 use super::schema::{self, Table, TableFilter};
 use super::snapshot::Snapshot;
 use super::sql_file::{Removals, write_deletes, write_post, write_pre};
-use super::table::{TableWriter, Written, range_size, ranges_path};
+use super::table::{TableWriter, Written, insert_head, range_size, ranges_path};
 use crate::error::Result;
 
 const ATTEMPTS: u32 = 3;
@@ -40,6 +41,7 @@ pub(crate) struct Dump<'a> {
     pub store: &'a Store,
     /// The parent's id and its database component.
     pub parent: Option<(&'a BackupId, &'a DatabasePart)>,
+    pub progress: &'a Progress<'a>,
 }
 
 /// Writes the database component into `draft`.
@@ -94,6 +96,7 @@ impl<'a> Attempt<'a> {
         let tables = schema::tables(conn, work.filter)?;
         let objects = schema::objects(conn, work.filter)?;
         let stems = stems(&tables);
+        work.progress.expect(tables.iter().map(|table| table.estimated_bytes).sum(), tables.len() as u64);
         let stop = AtomicBool::new(false);
         Ok(Self { work, draft, moved, stop, snapshot, name, server, tables, stems, objects })
     }
@@ -162,7 +165,10 @@ impl<'a> Attempt<'a> {
         let size = parent
             .as_ref()
             .map_or_else(|| range_size(table.estimated_bytes), |part| part.range_size as usize);
-        let mut reader = TableReader { conn, table, size, stop: &self.stop, moved: self.moved };
+        let head = insert_head(&table.name, &table.columns);
+        let progress = self.work.progress;
+        let mut reader =
+            TableReader { conn, table, head, size, stop: &self.stop, moved: self.moved, progress };
         let mut writer = TableWriter::new(self.draft, self.work.pool, self.work.id, stem)?;
         let recreated = match parent {
             None => reader.read_all(&mut writer).map(|()| true),
@@ -170,6 +176,7 @@ impl<'a> Attempt<'a> {
             Some(part) => reader.read_changes(self.parent_ranges(part)?, &mut writer).map(|()| false),
         };
         let recreated = recreated.map_err(|error| error.context(format!("table {}", table.name)))?;
+        progress.part_done();
         Ok(Outcome { written: writer.finish()?, range_size: size, recreated })
     }
 

@@ -8,22 +8,26 @@ use mysql::{Conn, Value};
 
 use super::super::fault::{database, fault};
 use super::super::format::{Range, RangeReader};
+use super::super::progress::Progress;
 use super::column::identifier;
 use super::key::{Bound, condition};
 use super::schema::Table;
-use super::table::{Batch, TableWriter, bound_of, insert_head};
+use super::table::{Batch, TableWriter, bound_of};
 use crate::error::Result;
 
 /// A table being read by one session of the snapshot.
 pub(crate) struct TableReader<'a> {
     pub conn: &'a mut Conn,
     pub table: &'a Table,
+    /// How its statements begin.
+    pub head: String,
     /// The size at which a range is closed.
     pub size: usize,
     /// Set by another reader that failed: the dump is lost, so go no further.
     pub stop: &'a AtomicBool,
     /// Set here when the table is no longer what it was at the snapshot.
     pub moved: &'a AtomicBool,
+    pub progress: &'a Progress<'a>,
 }
 
 impl TableReader<'_> {
@@ -34,17 +38,39 @@ impl TableReader<'_> {
 
     /// Reads the table range by range of its parent. A range that outgrew the size is split.
     pub fn read_changes(&mut self, parent: RangeReader, writer: &mut TableWriter<'_>) -> Result<()> {
-        let mut parent = parent.peekable();
-        while let Some(range) = parent.next().transpose()? {
-            let upper = match parent.peek() {
+        self.by_range(parent, |batch, parent| writer.push(batch, parent))
+    }
+
+    /// Whether the table has exactly the rows of `ranges`.
+    pub fn has_rows_of(&mut self, ranges: RangeReader) -> Result<bool> {
+        if self.table.key.is_empty() {
+            return self.unchanged(ranges);
+        }
+        let mut same = true;
+        self.by_range(ranges, |batch, range| {
+            same &= range.is_some_and(|range| range.hash == blake3::hash(&batch.into_sql()));
+            Ok(())
+        })?;
+        Ok(same)
+    }
+
+    /// Calls `each` with the rows of every range of `ranges` and the range itself; without it when
+    /// it outgrew the size and comes in parts.
+    fn by_range(
+        &mut self,
+        ranges: RangeReader,
+        mut each: impl FnMut(Batch, Option<Range>) -> Result<()>,
+    ) -> Result<()> {
+        let mut ranges = ranges.peekable();
+        while let Some(range) = ranges.next().transpose()? {
+            let upper = match ranges.peek() {
                 Some(Ok(next)) => next.lower.clone(),
                 // An error is met again, and returned, in the next round.
                 Some(Err(_)) | None => None,
             };
             let lower = range.lower.clone();
             self.ranges(lower.as_ref(), upper.as_ref(), range.bytes as usize, |batch, whole| {
-                let parent = if whole { Some(range.clone()) } else { None };
-                writer.push(batch, parent)
+                each(batch, whole.then(|| range.clone()))
             })?;
         }
         Ok(())
@@ -73,18 +99,20 @@ impl TableReader<'_> {
         mut each: impl FnMut(Batch, bool) -> Result<()>,
     ) -> Result<()> {
         let (table, size) = (self.table, self.size);
-        let head = insert_head(&table.name, &table.columns);
+        let (head, progress) = (self.head.clone(), self.progress);
         let mut batch = Batch::new(lower.cloned());
         let mut whole = true;
         self.scan(&condition(&table.key, lower, upper), |row| {
             if batch.length() >= size && batch.length() > at_least {
                 let next = Batch::new(Some(bound_of(table, row)));
                 whole = false;
+                progress.add(batch.length() as u64);
                 each(std::mem::replace(&mut batch, next), whole)?;
             }
             batch.push(&head, &table.columns, row);
             Ok(())
         })?;
+        progress.add(batch.length() as u64);
         each(batch, whole)
     }
 

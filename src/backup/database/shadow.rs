@@ -17,11 +17,13 @@ use super::super::fault::{database, fault};
 use super::super::format::{RangeReader, TablePart};
 use super::super::gzip::cores;
 use super::super::id::BackupId;
+use super::super::progress::Progress;
 use super::super::store::Store;
 use super::super::verify::read_range;
 use super::column::identifier;
 use super::definition::{renamed, without_foreign_keys};
-use super::schema::RESTORE_TABLES;
+use super::read::TableReader;
+use super::schema::{RESTORE_TABLES, Table};
 use super::session::{run, writer};
 use super::table::{insert_head, ranges_path};
 use crate::error::Result;
@@ -55,80 +57,119 @@ impl Shadow {
     }
 }
 
-/// Loads `tables` of the backup `id` into their shadows.
-pub(crate) fn load(
-    opts: &Opts,
-    store: &Store,
-    id: &BackupId,
-    tables: &[(&TablePart, &Shadow)],
-) -> Result<()> {
-    let mut order: Vec<_> = tables.to_vec();
-    order.sort_by_key(|(table, _)| table.bytes);
-    let jobs = Mutex::new(order);
-    let stop = AtomicBool::new(false);
-    let work = || -> Result<()> {
-        let mut conn = writer(opts)?;
-        loop {
-            let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some((table, shadow)) = next else { return Ok(()) };
-            load_table(&mut conn, store, id, table, shadow, &stop).map_err(|error| {
-                stop.store(true, Ordering::Relaxed);
-                error.context(format!("table {}", table.name))
-            })?;
-        }
-    };
-    thread::scope(|scope| {
-        let loaders: Vec<_> = (0..cores()).map(|_| scope.spawn(work)).collect();
-        let ended =
-            loaders.into_iter().map(|it| it.join().unwrap_or_else(|_| Err(fault("a load thread panicked"))));
-        ended.collect::<Vec<Result<()>>>().into_iter().collect()
-    })
+/// Loading the tables of a backup.
+pub(crate) struct Load<'a> {
+    pub opts: &'a Opts,
+    pub store: &'a Store,
+    pub id: &'a BackupId,
+    pub tables: Vec<(&'a TablePart, &'a Shadow)>,
+    pub progress: &'a Progress<'a>,
 }
 
-fn load_table(
+impl Load<'_> {
+    /// Loads every table into its shadow.
+    pub fn run(&self) -> Result<()> {
+        let mut order = self.tables.clone();
+        order.sort_by_key(|(table, _)| table.bytes);
+        self.progress.expect(order.iter().map(|(table, _)| table.bytes).sum(), order.len() as u64);
+        let jobs = Mutex::new(order);
+        let stop = AtomicBool::new(false);
+        let work = || -> Result<()> {
+            let mut conn = writer(self.opts)?;
+            loop {
+                let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some((table, shadow)) = next else { return Ok(()) };
+                self.table(&mut conn, table, shadow, &stop).map_err(|error| {
+                    stop.store(true, Ordering::Relaxed);
+                    error.context(format!("table {}", table.name))
+                })?;
+                self.progress.part_done();
+            }
+        };
+        thread::scope(|scope| {
+            let loaders: Vec<_> = (0..cores()).map(|_| scope.spawn(work)).collect();
+            let panicked = |_| Err(fault("a load thread panicked"));
+            let ended = loaders.into_iter().map(|loader| loader.join().unwrap_or_else(panicked));
+            ended.collect::<Vec<Result<()>>>().into_iter().collect()
+        })
+    }
+
+    fn table(&self, conn: &mut Conn, table: &TablePart, shadow: &Shadow, stop: &AtomicBool) -> Result<()> {
+        create_shadow(conn, table, shadow)?;
+        let head = insert_head(&table.name, &table.columns);
+        let new_head = insert_head(&shadow.shadow, &table.columns);
+        let mut rows = 0;
+        let mut uncommitted = 0;
+        run(conn, "SET autocommit=0")?;
+        for range in RangeReader::open(&self.store.folder(self.id).join(ranges_path(&table.stem)))? {
+            let range = range?;
+            let sql = read_range(self.store, &range)?;
+            if !sql.is_empty() {
+                let values = std::str::from_utf8(&sql).ok().and_then(|sql| sql.strip_prefix(head.as_str()));
+                let values = values.ok_or_else(|| fault("a range is not an insert into it"))?;
+                conn.query_drop([new_head.as_str(), values].concat()).map_err(database("loading rows"))?;
+                rows += conn.affected_rows();
+                uncommitted += range.bytes;
+                self.progress.add(range.bytes);
+            }
+            if uncommitted >= COMMIT_BYTES {
+                run(conn, "COMMIT")?;
+                uncommitted = 0;
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Err(fault("stopped because another table failed"));
+            }
+        }
+        run(conn, "COMMIT")?;
+        run(conn, "SET autocommit=1")?;
+        if rows != table.rows {
+            return Err(fault(format!("{rows} rows were loaded, the backup has {}", table.rows)));
+        }
+        Ok(())
+    }
+}
+
+fn create_shadow(conn: &mut Conn, table: &TablePart, shadow: &Shadow) -> Result<()> {
+    let (create, _) = without_foreign_keys(&table.create);
+    let create = renamed(&create, &table.name, &shadow.shadow);
+    run(conn, &create.ok_or_else(|| fault("its definition is malformed"))?)?;
+    match table.auto_increment {
+        Some(counter) => {
+            run(conn, &format!("ALTER TABLE {} AUTO_INCREMENT={counter}", identifier(&shadow.shadow)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether the shadow of `table` holds exactly what the backup `id` has, read back row by row.
+pub(crate) fn is_exact(
     conn: &mut Conn,
     store: &Store,
     id: &BackupId,
-    table: &TablePart,
-    shadow: &Shadow,
-    stop: &AtomicBool,
-) -> Result<()> {
-    let (create, _) = without_foreign_keys(&table.create);
-    let create =
-        renamed(&create, &table.name, &shadow.shadow).ok_or_else(|| fault("its definition is malformed"))?;
-    run(conn, &create)?;
-    if let Some(counter) = table.auto_increment {
-        run(conn, &format!("ALTER TABLE {} AUTO_INCREMENT={counter}", identifier(&shadow.shadow)))?;
-    }
-    let head = insert_head(&table.name, &table.columns);
-    let new_head = insert_head(&shadow.shadow, &table.columns);
-    let mut rows = 0;
-    let mut uncommitted = 0;
-    run(conn, "SET autocommit=0")?;
-    for range in RangeReader::open(&store.folder(id).join(ranges_path(&table.stem)))? {
-        let range = range?;
-        let sql = read_range(store, &range)?;
-        if !sql.is_empty() {
-            let values = std::str::from_utf8(&sql).ok().and_then(|sql| sql.strip_prefix(head.as_str()));
-            let values = values.ok_or_else(|| fault("a range is not an insert into it"))?;
-            conn.query_drop([new_head.as_str(), values].concat()).map_err(database("loading rows"))?;
-            rows += conn.affected_rows();
-            uncommitted += range.bytes;
-        }
-        if uncommitted >= COMMIT_BYTES {
-            run(conn, "COMMIT")?;
-            uncommitted = 0;
-        }
-        if stop.load(Ordering::Relaxed) {
-            return Err(fault("stopped because another table failed"));
-        }
-    }
-    run(conn, "COMMIT")?;
-    run(conn, "SET autocommit=1")?;
-    if rows != table.rows {
-        return Err(fault(format!("{rows} rows were loaded, the backup has {}", table.rows)));
-    }
-    Ok(())
+    (table, shadow): (&TablePart, &Shadow),
+    progress: &Progress<'_>,
+) -> Result<bool> {
+    let described = Table {
+        name: shadow.shadow.clone(),
+        engine: table.engine.clone(),
+        create: table.create.clone(),
+        auto_increment: table.auto_increment,
+        columns: table.columns.clone(),
+        key: table.key.clone(),
+        index: String::new(),
+        estimated_bytes: table.bytes,
+    };
+    let still = AtomicBool::new(false);
+    let mut reader = TableReader {
+        conn,
+        table: &described,
+        head: insert_head(&table.name, &table.columns),
+        size: table.range_size as usize,
+        stop: &still,
+        moved: &still,
+        progress,
+    };
+    reader.has_rows_of(RangeReader::open(&store.folder(id).join(ranges_path(&table.stem)))?)
 }
 
 /// Drops the shadows, whether or not they were created.

@@ -21,6 +21,7 @@ use super::super::fault::file;
 use super::super::format::{ArchivePath, Entry, EntryKind, EntryReader, FilesPart, LineWriter, Lineage};
 use super::super::gzip::{GzipWriter, Pool};
 use super::super::id::BackupId;
+use super::super::progress::Progress;
 use super::super::store::{Draft, Store, SummedFile};
 use super::walk::{Found, Source, Visitor, Walk};
 use super::{ARCHIVE, DELETED, INDEX};
@@ -36,15 +37,19 @@ pub(crate) struct FileBackup<'a> {
     pub pool: &'a Pool,
     pub store: &'a Store,
     pub parent: Option<(&'a BackupId, &'a FilesPart)>,
+    pub progress: &'a Progress<'a>,
 }
 
 /// Writes the files component into `draft`.
 pub(crate) fn archive(work: &FileBackup<'_>, draft: &mut Draft) -> Result<FilesPart> {
     let roots = work.source.sorted_roots()?;
+    let (roots_count, known) = (roots.len() as u64, work.parent.map_or(0, |(_, part)| part.bytes));
+    work.progress.expect(known, roots_count);
     let walk = Walk::new(work.source, &[work.store.root()]);
     let mut archiver = Archiver::begin(work, draft)?;
     for root in roots {
         walk.run(root, &mut archiver)?;
+        work.progress.part_done();
     }
     let (part, sums) = archiver.finish()?;
     sums.into_iter().for_each(|sum| draft.keep(sum));
@@ -136,6 +141,7 @@ impl<'a> Archiver<'a> {
             self.part.files += 1;
             self.part.bytes += size;
             self.part.torn += u64::from(torn);
+            self.work.progress.add(size);
         }
         self.index.push(&entry).map_err(file("write", Path::new(INDEX)))
     }

@@ -1,12 +1,15 @@
 //! The files component: folders of the site as one archive, and their way back.
 
 mod archive;
+mod compare;
 mod exchange;
 mod replay;
 mod stage;
 mod walk;
 
 pub(crate) use archive::{FileBackup, archive};
+pub use compare::Differences;
+pub(crate) use compare::{compare, relocated};
 pub(crate) use exchange::{Exchange, Keep};
 pub(crate) use replay::replay;
 pub(crate) use stage::stage;

@@ -48,9 +48,10 @@ pub(crate) fn stage(
     stages.into_iter().try_for_each(|stage| stage.finish(chown))
 }
 
-/// The part of `path` below the root `name`; `None` for the root itself and for other roots.
+/// The part of `path` below the root `name`, empty for the root itself; `None` for other roots.
 fn below<'a>(path: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    if name.is_empty() { Some(path) } else { path.strip_prefix(name.as_bytes())?.strip_prefix(b"/") }
+    let rest = path.strip_prefix(name.as_bytes())?;
+    if name.is_empty() || rest.is_empty() { Some(rest) } else { rest.strip_prefix(b"/") }
 }
 
 /// One root on its way.
@@ -133,7 +134,7 @@ fn parent_of<'a>(root: &OwnedFd, path: &'a [u8]) -> io::Result<(OwnedFd, &'a [u8
 
 fn open_folder(root: &OwnedFd, path: &[u8], create: bool) -> io::Result<OwnedFd> {
     let mut folder = root.try_clone()?;
-    for name in path.split(|byte| *byte == b'/') {
+    for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         if create {
             match mkdirat(&folder, name, Mode::from_raw_mode(0o700)) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => {}

@@ -96,6 +96,8 @@ pub struct Manifest {
     pub created_at: u64,
     /// When it was complete: seconds since the epoch, UTC.
     pub completed_at: u64,
+    /// Bytes of its files, but for this one and the checksums.
+    pub size: u64,
     /// The version of slbp that wrote it.
     pub tool: String,
     /// The database component.
