@@ -36,6 +36,7 @@ mod cells;
 mod counters;
 mod file;
 mod hash;
+mod header;
 mod layout;
 mod leases;
 mod lock;

@@ -1,68 +1,24 @@
 //! The segment: a mapping with a header that says what is in it.
 //!
-//! Owns: creating, checking and opening a segment, and finding its parts. The header is written
-//! once, before anybody else can see the segment; only its two health counts change later.
+//! Owns: creating and opening a segment, and finding its parts.
 //!
 //! What was read from the header is checked once and kept in the process, so that a neighbour who
 //! scribbles over a shared file later cannot send anyone out of bounds.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use portable_atomic::AtomicU128;
 
 use super::file::{self, Opened};
-use super::layout::{HEADER_BYTES, Part, Placement, Plan, RegionKind};
+use super::header::{self, Header};
+use super::layout::{Part, Placement, Plan, RegionKind};
 use super::lock::{Locks, RobustMutex};
 use super::map::Mapping;
-use super::region::{Region, Shared, shared_struct};
+use super::region::Region;
 use super::{Cells, Counters, Hasher, Leases, RecordTable, WordTable, counters};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{Error, Kind, Result};
-
-const MAGIC: u64 = u64::from_ne_bytes(*b"slbp.shm");
-
-/// Raise it when the meaning of any shared byte changes.
-const LAYOUT_VERSION: u64 = 1;
-
-/// Layout, version, sizes and names that two processes must agree on to share a file.
-const FINGERPRINT: u64 = {
-    let seed =
-        LAYOUT_VERSION << 32 | (size_of::<libc::pthread_mutex_t>() as u64) << 8 | size_of::<usize>() as u64;
-    counters::fingerprint(seed, env!("CARGO_PKG_VERSION"))
-};
-
-const MAX_REGIONS: usize = 16;
-
-shared_struct! {
-    pub(super) struct Header {
-        magic: AtomicU64,
-        fingerprint: AtomicU64,
-        size: AtomicU64,
-        /// Nanoseconds since the epoch.
-        created: AtomicU64,
-        /// Random, so that a replaced segment is told from its successor.
-        instance: AtomicU64,
-        /// The boot in which the locks mean something.
-        boot: [AtomicU64; 2],
-        secret: [AtomicU64; 2],
-        recoveries: AtomicU64,
-        lock_timeouts: AtomicU64,
-        regions: [RegionEntry; MAX_REGIONS],
-    }
-}
-
-shared_struct! {
-    struct RegionEntry {
-        kind: AtomicU64,
-        offset: AtomicU64,
-        locks: AtomicU64,
-        capacity: AtomicU64,
-        bytes: AtomicU64,
-    }
-}
-
-const _: () = assert!(size_of::<Header>() <= HEADER_BYTES);
 
 /// Where a segment is to live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,16 +114,16 @@ impl Segment {
     pub fn file(path: &Path, plan: &Plan, owner: Option<u32>) -> Result<Self> {
         require_wide_cas()?;
         let opened =
-            file::open(path, owner, plan.total(), &|mapping| read_header(mapping).is_ok(), &|mapping| {
-                write_header(mapping, plan)
+            file::open(path, owner, plan.total(), &|mapping| header::read(mapping).is_ok(), &|mapping| {
+                header::write(mapping, plan)
             });
         let Opened { file, mapping } = opened.map_err(|e| e.context(path.display().to_string()))?;
-        let placements = read_header(&mapping)?;
+        let placements = header::read(&mapping)?;
         Ok(Self::assemble(mapping, placements, Mode::File(path.to_owned()), Some(file)))
     }
 
     fn create(mapping: Mapping, plan: &Plan, mode: Mode, file: Option<std::fs::File>) -> Result<Self> {
-        write_header(&mapping, plan)?;
+        header::write(&mapping, plan)?;
         Ok(Self::assemble(mapping, plan.placements(), mode, file))
     }
 
@@ -177,7 +133,7 @@ impl Segment {
         mode: Mode,
         file: Option<std::fs::File>,
     ) -> Self {
-        let secret = header(&mapping).secret.each_ref().map(|word| word.load(Relaxed));
+        let secret = Header::of(&mapping).secret.each_ref().map(|word| word.load(Relaxed));
         Self { mapping, mode, placements, hasher: Hasher::new(secret), _file: file }
     }
 
@@ -229,7 +185,7 @@ impl Segment {
 
     /// A part of the segment, to be laid out by its domain. Empty when the segment has none.
     pub fn region(&self, kind: RegionKind) -> Region<'_> {
-        let header = header(&self.mapping);
+        let header = Header::of(&self.mapping);
         let place = self.placements.iter().find(|placement| placement.kind == kind);
         let (offset, part) =
             place.map_or((0, Part { locks: 0, capacity: 0, bytes: 0 }), |p| (p.offset, p.part));
@@ -249,7 +205,7 @@ impl Segment {
 
     /// What the segment looks like now. Counts what is used, so it costs milliseconds.
     pub fn info(&self) -> Info {
-        let header = header(&self.mapping);
+        let header = Header::of(&self.mapping);
         let regions = self.placements.iter().map(|placement| RegionInfo {
             kind: placement.kind,
             bytes: placement.part.bytes,
@@ -311,114 +267,11 @@ pub struct RegionInfo {
     pub used: Option<usize>,
 }
 
-fn header(mapping: &Mapping) -> &Header {
-    const fn shared<T: Shared>() {}
-    const { shared::<Header>() };
-    // SAFETY: a mapping has at least HEADER_BYTES and starts on a page; Header is Shared.
-    unsafe { mapping.base().cast::<Header>().as_ref() }
-}
-
-/// Makes zeroed memory a segment. Nobody else may see it before this is done.
-fn write_header(mapping: &Mapping, plan: &Plan) -> Result<()> {
-    let header = header(mapping);
-    let set = |word: &AtomicU64, value: u64| word.store(value, Relaxed);
-    set(&header.magic, MAGIC);
-    set(&header.fingerprint, FINGERPRINT);
-    set(&header.size, mapping.len() as u64);
-    set(&header.created, SystemClock.now().nanos());
-    let [instance, first, second] = random()?;
-    set(&header.instance, instance);
-    header.secret.iter().zip([first, second]).for_each(|(word, value)| set(word, value));
-    header.boot.iter().zip(boot()).for_each(|(word, value)| set(word, value));
-    for (entry, placement) in header.regions.iter().zip(plan.placements()) {
-        set(&entry.offset, placement.offset as u64);
-        set(&entry.locks, placement.part.locks as u64);
-        set(&entry.capacity, placement.part.capacity as u64);
-        set(&entry.bytes, placement.part.bytes as u64);
-        set(&entry.kind, placement.kind as u64);
-        init_locks(mapping, &placement)?;
-    }
-    Ok(())
-}
-
-fn init_locks(mapping: &Mapping, placement: &Placement) -> Result<()> {
-    for index in 0..placement.part.locks {
-        let at = placement.offset + index * size_of::<RobustMutex>();
-        // SAFETY: the plan put the lock inside the mapping, aligned; nobody else sees the segment yet.
-        let made = unsafe { mapping.base().add(at).cast::<RobustMutex>().as_ref().init() };
-        if !made {
-            return Err(Error::new(Kind::SharedMemory, "the system has no robust process-shared mutexes"));
-        }
-    }
-    Ok(())
-}
-
-/// Where everything lies, if this is a segment that we may use.
-fn read_header(mapping: &Mapping) -> Result<Vec<Placement>> {
-    let header = header(mapping);
-    let refuse = |why: &'static str| Err(Error::new(Kind::SharedMemory, why));
-    if header.magic.load(Relaxed) != MAGIC {
-        return refuse("not a segment of this extension");
-    }
-    if header.fingerprint.load(Relaxed) != FINGERPRINT || header.size.load(Relaxed) != mapping.len() as u64 {
-        return refuse("a segment of another version");
-    }
-    if header.boot.each_ref().map(|word| word.load(Relaxed)) != boot() {
-        return refuse("a segment from before the machine was started");
-    }
-    let placements: Option<Vec<_>> = RegionKind::ALL
-        .iter()
-        .zip(&header.regions)
-        .map(|(kind, entry)| entry.placement(*kind, mapping.len()))
-        .collect();
-    placements.ok_or_else(|| Error::new(Kind::SharedMemory, "a segment with a broken region table"))
-}
-
-impl RegionEntry {
-    /// The region that the entry describes, if it is `kind` and lies inside `size` bytes.
-    fn placement(&self, kind: RegionKind, size: usize) -> Option<Placement> {
-        let word = |word: &AtomicU64| usize::try_from(word.load(Relaxed)).ok();
-        if word(&self.kind)? != kind as usize {
-            return None;
-        }
-        let part =
-            Part { locks: word(&self.locks)?, capacity: word(&self.capacity)?, bytes: word(&self.bytes)? };
-        let offset = word(&self.offset)?;
-        let locks = part.locks.checked_mul(size_of::<RobustMutex>())?;
-        let end = offset.checked_add(locks)?.checked_add(part.bytes)?;
-        (offset >= HEADER_BYTES && offset.is_multiple_of(HEADER_BYTES) && end <= size).then_some(Placement {
-            kind,
-            offset,
-            part,
-        })
-    }
-}
-
 fn require_wide_cas() -> Result<()> {
     if AtomicU128::is_lock_free() {
         return Ok(());
     }
     Err(Error::new(Kind::SharedMemory, "this processor cannot compare and swap 16 bytes at once"))
-}
-
-fn random() -> Result<[u64; 3]> {
-    use std::io::Read;
-    let mut bytes = [0; 24];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut bytes))
-        .map_err(|e| failed("cannot read /dev/urandom", &e))?;
-    let mut words = [0; 3];
-    let (chunks, _) = bytes.as_chunks::<8>();
-    words.iter_mut().zip(chunks).for_each(|(word, chunk)| *word = u64::from_ne_bytes(*chunk));
-    Ok(words)
-}
-
-/// Which start of the machine this is; zeros where the system does not say.
-fn boot() -> [u64; 2] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let id = u128::from_str_radix(&digits, 16).unwrap_or(0);
-    [(id >> 64) as u64, id as u64]
 }
 
 pub(super) fn failed(what: &'static str, error: &std::io::Error) -> Error {
