@@ -189,7 +189,7 @@ impl Segment {
         let place = self.placements.iter().find(|placement| placement.kind == kind);
         let (offset, part) =
             place.map_or((0, Part { locks: 0, capacity: 0, bytes: 0 }), |p| (p.offset, p.part));
-        // SAFETY: `read_header` or `Plan::placements` put offset, locks and bytes inside the
+        // SAFETY: `header::read` or `Plan::placements` put offset, locks and bytes inside the
         // mapping, page-aligned, apart from every other region; the mapping lives as long as self.
         unsafe {
             let start = self.mapping.base().add(offset);
