@@ -151,7 +151,7 @@ fn lists() {
         fill(&limiter, &networks);
         let trie: PrefixSet<Ipv4Net> = networks.iter().copied().collect();
         let addresses: Vec<Ipv4Addr> =
-            (0..100_000).map(|n| Ipv4Addr::from(mixed(n + 7 * NETWORKS) as u32)).collect();
+            (0..100_000).map(|n| Ipv4Addr::from(mixed(n + 7 * NETWORKS) as u32 | 1 << 31)).collect();
         compare(what, &limiter, &addresses.iter().map(|a| IpAddr::V4(*a)).collect::<Vec<_>>(), |n| {
             trie.get_lpm(&Ipv4Net::from(addresses[n % addresses.len()])).is_some()
         });

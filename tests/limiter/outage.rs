@@ -145,6 +145,18 @@ fn a_blocked_client_costs_no_round_trip_and_a_reset_reaches_the_cache() {
 }
 
 #[test]
+fn a_cached_denial_does_not_outlive_a_move_to_a_larger_plan() {
+    let mut rules = rules();
+    rules["plans"] = json!({"pro": {"api": {"limit": 30, "window": 3600}}});
+    let site = Site::new(rules);
+    (0..4).for_each(|_| assert_eq!(site.check("user:1", "api").limit, 3));
+    assert!(!site.check("user:1", "api").allowed);
+    let upgraded =
+        slbp::limiter::Request { plan: Some("pro"), ..slbp::limiter::Request::new(b"user:1", b"api") };
+    assert!(site.limiter.check(&upgraded).unwrap().allowed);
+}
+
+#[test]
 fn a_denial_of_a_large_request_does_not_stop_a_small_one() {
     let site = Site::new(rules());
     site.check("user:1", "api");

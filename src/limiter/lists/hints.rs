@@ -2,8 +2,8 @@
 //!
 //! Owns: a word of hints per neighbourhood of addresses (an IPv4 /16, an IPv6 /32), in which the bit of
 //! a length is set when the list has, or once had, such a network there. With them a lookup among
-//! 100,000 networks asks for one or two lengths and not for all that the list has anywhere: 5 times
-//! faster than without (`tests/bench/limiter.rs`). Networks larger than a neighbourhood stand in the
+//! 100,000 networks asks for one or two lengths and not for all that the list has anywhere: two to five
+//! times faster than without (`tests/bench/limiter.rs`). Networks larger than a neighbourhood stand in the
 //! list's own cell, as do exact ids and patterns.
 //!
 //! A hint too many costs one look in vain, so several lists and sites may share a word, and nobody

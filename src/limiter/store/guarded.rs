@@ -5,16 +5,17 @@
 //! which Redis would allow the request again. Refuses to do: answer in Redis' place; the facade asks
 //! the local store then, as the rule says.
 //!
-//! Only a client that has nothing left is cached, and only for the cost that was refused, so that
-//! what the cache says is what Redis would say. A denial is two words under the counter's key, apart
-//! from the counter: until when and for which cost, and when the quota is whole again.
+//! Only a client that has nothing left is cached, and only for the cost that was refused under the
+//! quota that refused it (a client may move to a larger plan meanwhile), so that what the cache says is
+//! what Redis would say. A denial is two words under the counter's key, apart from the counter: until
+//! when and for which cost; when the quota is whole again and which quota it was.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::redis::RedisCounters;
 use super::{Answer, Charge, Intent, Store, Words, Write};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, NANOS_PER_SEC, Timestamp};
 use crate::error::Result;
 use crate::limiter::keys::ClientKey;
 use crate::limiter::policy::{Quota, Verdict, Wait};
@@ -72,11 +73,13 @@ impl<W: Words> Guarded<W> {
             let wait = until.since(now);
             // A denial for longer than a quota can make anybody wait is from before a clock step.
             let possible = wait > Duration::ZERO && wait <= longest_wait(&limit.quota);
-            (possible && cost == charge.cost).then(|| {
-                let reset = Timestamp::from_nanos(self.read(key ^ DENIED_RESET, now)).max(until);
-                let verdict = Verdict { allowed: false, remaining: 0, wait: Wait::For(wait), reset };
-                Answer { limit: position, verdict }
-            })
+            if !possible || cost != charge.cost {
+                return None;
+            }
+            let (reset, terms) = unpack_reset(self.read(key ^ DENIED_RESET, now));
+            let verdict =
+                Verdict { allowed: false, remaining: 0, wait: Wait::For(wait), reset: reset.max(until) };
+            (terms == terms_of(&limit.quota)).then_some(Answer { limit: position, verdict })
         };
         let until = |answer: &Answer| match answer.verdict.wait {
             Wait::For(wait) => wait,
@@ -95,7 +98,8 @@ impl<W: Words> Guarded<W> {
         };
         let key = charge.client ^ limit.counter;
         let until = now.plus(wait);
-        self.write(key ^ DENIED_RESET, now, Write { word: reset.nanos(), idle_at: until });
+        let reset = pack_reset(reset, terms_of(&limit.quota));
+        self.write(key ^ DENIED_RESET, now, Write { word: reset, idle_at: until });
         self.write(key ^ DENIED_UNTIL, now, Write { word: pack(until, charge.cost), idle_at: until });
     }
 
@@ -142,6 +146,20 @@ fn pack(until: Timestamp, cost: u32) -> u64 {
 fn unpack(word: u64) -> (Timestamp, u32) {
     let until = Timestamp::from_nanos((word >> COST_BITS) * NANOS_PER_MILLI);
     (until, (word & ((1 << COST_BITS) - 1)) as u32)
+}
+
+/// Seconds since the epoch, rounded up as they are told (32 bits, until 2106), and the quota's terms.
+fn pack_reset(reset: Timestamp, terms: u32) -> u64 {
+    reset.nanos().div_ceil(NANOS_PER_SEC) << 32 | u64::from(terms)
+}
+
+fn unpack_reset(word: u64) -> (Timestamp, u32) {
+    (Timestamp::from_secs(word >> 32), word as u32)
+}
+
+/// What tells a quota from another one on the same counter: limit and burst, mixed into 32 bits.
+fn terms_of(quota: &Quota) -> u32 {
+    quota.limit().wrapping_mul(0x9e37_79b1) ^ quota.capacity()
 }
 
 /// Two windows for the sliding window, a whole burst for GCRA.
