@@ -12,6 +12,7 @@ pub mod breaker;
 mod cluster;
 pub mod database;
 mod fault;
+pub mod memcached;
 pub mod push;
 pub mod redis;
 mod sentinel;
