@@ -15,8 +15,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::backing::Backing;
 use super::backing::redis::RedisBacking;
+use super::backing::{self, Backing};
 use super::l1::{L1, Site};
 use crate::clock::{Clock, Timestamp};
 use crate::remote::push::{Event, PushLink};
@@ -126,7 +126,7 @@ impl Session<'_> {
         let generations = RedisBacking::generations_key(&self.post.prefix);
         let prefixes: [&[u8]; 2] = [&entries, &generations];
         let mut links = PushLink::open(&self.post.redis, &prefixes, self.post.patience)?;
-        let backing = Mutex::new(RedisBacking::unshared(&self.post.redis, &self.post.prefix));
+        let backing = Mutex::new(RedisBacking::unguarded(&self.post.redis, &self.post.prefix));
         self.take_over(&backing)?;
         self.site.distrust();
         let beats: Vec<AtomicU64> = links.iter().map(|_| AtomicU64::new(self.now())).collect();
@@ -204,10 +204,9 @@ impl Session<'_> {
     }
 
     fn take_over(&self, backing: &Mutex<RedisBacking>) -> Result<(), Fault> {
-        let known = backing.lock().unwrap_or_else(PoisonError::into_inner).generations()?;
-        known.slots.iter().for_each(|(slot, generation)| self.site.learn(*slot, *generation));
-        self.site.set_version(known.version);
-        Ok(())
+        let backing = backing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = backing.generations()?;
+        backing::adopt(&*backing, &self.site, known)
     }
 
     fn now(&self) -> u64 {

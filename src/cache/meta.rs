@@ -7,6 +7,9 @@ use crate::clock::Timestamp;
 /// Generation slots one entry may refer to: its group and its tags.
 pub const MAX_REFS: usize = 32;
 
+/// Where a store cannot push invalidations, writes are counted by so many parts of a site's keys.
+pub const KEY_SLOTS: usize = 64;
+
 /// The longest key, its group included, in bytes.
 pub const MAX_KEY: usize = 4096;
 
@@ -133,6 +136,8 @@ pub struct Meta {
     pub cost: u32,
     /// Of [`flags`].
     pub flags: u8,
+    /// Which of [`KEY_SLOTS`] its key falls on, where writes are counted by slots; else 0.
+    pub slot: u8,
     /// Generations it depends on.
     pub refs: Refs,
 }

@@ -3,11 +3,50 @@
 //! Owns: what the cache needs of such a store, in terms that Redis and Memcached both can serve.
 //! Refuses to do: know what is in an entry; decide whether a store is to be called at all.
 
+pub mod memcached;
 pub mod redis;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::l1::Site;
+use crate::clock::Clock;
+use crate::error::{Error, Result as CrateResult};
 use crate::remote::Fault;
+use crate::remote::breaker::{Breaker, Policy, State};
+use crate::shm::{Cell, Segment};
+
+/// Takes over what the store knows of the generations. Where this host is ahead (it has flushed on
+/// its own, or the store was emptied), the store is made to follow, or hosts would never agree.
+pub(super) fn adopt(backing: &dyn Backing, site: &Site<'_>, mut known: Generations) -> Result<(), Fault> {
+    let ahead: Vec<(u16, u64)> = site
+        .generations()
+        .filter(|(slot, ours)| {
+            let theirs = known.slots.iter().find(|(known, _)| known == slot);
+            *ours > theirs.map_or(0, |(_, generation)| *generation)
+        })
+        .collect();
+    if let Some(newest) = ahead.iter().map(|(_, ours)| *ours).max() {
+        let slots: Vec<u16> = ahead.iter().map(|(slot, _)| *slot).collect();
+        known = backing.begin(&slots, newest)?;
+    }
+    known.slots.iter().for_each(|(slot, generation)| site.learn(*slot, *generation));
+    site.set_version(known.version);
+    Ok(())
+}
+
+/// The breaker that all workers of the host share for the store called `name`.
+fn breaker(segment: &'static Segment, name: &str) -> CrateResult<Breaker<Cell<'static>>> {
+    let key = segment.hasher().key_of(&[b"cache breaker", name.as_bytes()]);
+    let cell = segment.cells()?.cell(key).map_err(Error::from)?;
+    Ok(Breaker::new(cell, Policy::default()))
+}
+
+/// A breaker and the time it goes by.
+struct Guard {
+    breaker: Breaker<Cell<'static>>,
+    clock: Arc<dyn Clock>,
+}
 
 /// An entry to be stored.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +68,28 @@ pub struct Fetched {
     pub changes: Option<Changes>,
 }
 
+/// What became of an entry that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is stored.
+    Stored,
+    /// The store does not take it.
+    Refused,
+    /// The server that has the key did not answer, though others did.
+    Unanswered,
+}
+
+/// What was at a key that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// This entry.
+    Entry(Vec<u8>),
+    /// Nothing.
+    Nothing,
+    /// The server that has the key did not answer, though others did.
+    Unanswered,
+}
+
 /// How far the store's generations have come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -47,7 +108,7 @@ pub struct Generations {
     pub slots: Vec<(u16, u64)>,
 }
 
-/// A store that hosts share. Every call is bounded in time by the store's settings.
+/// A store that hosts share, behind its breaker. Every call is bounded in time by the store's settings.
 pub trait Backing: Send {
     /// The entries of `keys`, and what has changed when `with_changes`, in one round trip.
     ///
@@ -55,14 +116,14 @@ pub trait Backing: Send {
     /// A [`Fault`] when the store does not answer; so in all methods below.
     fn fetch(&self, keys: &[&[u8]], with_changes: bool) -> Result<Fetched, Fault>;
 
-    /// Stores `items`; whether the store took each.
-    fn store(&self, items: &[Item<'_>]) -> Result<Vec<bool>, Fault>;
+    /// Stores `items`.
+    fn store(&self, items: &[Item<'_>]) -> Result<Vec<Put>, Fault>;
 
     /// Stores `item` if what is there is `seen` (`None`: nothing is there).
     fn store_if(&self, item: &Item<'_>, seen: Option<&[u8]>) -> Result<bool, Fault>;
 
     /// Deletes `keys`, and returns what was there.
-    fn take(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault>;
+    fn take(&self, keys: &[&[u8]]) -> Result<Vec<Taken>, Fault>;
 
     /// Adds `offset` to the digits behind the head of the counter that was `seen` at `key`, not
     /// going below 0, without touching its expiry. `None`: it is no longer that counter.
@@ -72,8 +133,8 @@ pub trait Backing: Send {
     /// hosts hold may be out of date.
     fn generations(&self) -> Result<Generations, Fault>;
 
-    /// Begins a generation in each of `slots`.
-    fn begin(&self, slots: &[u16]) -> Result<Generations, Fault>;
+    /// Begins a generation in each of `slots`, later than `after`. All generations then.
+    fn begin(&self, slots: &[u16], after: u64) -> Result<Generations, Fault>;
 
     /// Takes the lock `key` for `ttl` under `token`, if nobody has it.
     fn lock(&self, key: &[u8], token: u64, ttl: Duration) -> Result<bool, Fault>;
@@ -84,6 +145,6 @@ pub trait Backing: Send {
     /// The largest entry it takes, in bytes.
     fn largest_entry(&self) -> usize;
 
-    /// Names the store and the site in it: who has this in common shares breaker and listener.
-    fn identity(&self) -> String;
+    /// Where its breaker stands.
+    fn state(&self) -> State;
 }

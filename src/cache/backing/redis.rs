@@ -8,16 +8,20 @@
 //!
 //! Needs Redis 6.2 (`GETDEL`, `SET … KEEPTTL`).
 
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Value, cmd};
 
-use super::{Backing, Changes, Fetched, Generations, Item};
+use super::{Backing, Changes, Fetched, Generations, Guard, Item, Put, Taken, breaker};
 use crate::cache::entry;
+use crate::clock::Clock;
+use crate::error::Result as CrateResult;
+use crate::remote::breaker::State;
 use crate::remote::redis::{RedisLink, Replay, Script, SharedLink, shared};
 use crate::remote::settings::{RedisSettings, Topology};
 use crate::remote::{Fault, FaultKind};
+use crate::shm::Segment;
 
 static STORE_IF: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/store_if.lua")));
 static ADD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/add.lua")));
@@ -35,18 +39,30 @@ pub struct RedisBacking {
     link: SharedLink,
     settings: RedisSettings,
     prefix: String,
+    guard: Option<Guard>,
 }
 
 impl RedisBacking {
-    /// The entries of the site whose keys begin with `prefix`.
-    pub fn new(settings: &RedisSettings, prefix: &str) -> Self {
-        Self { link: shared(settings), settings: settings.clone(), prefix: prefix.to_owned() }
+    /// The entries of the site whose keys begin with `prefix`, behind the host's breaker.
+    ///
+    /// # Errors
+    /// A shared-memory error when there is no room for the breaker.
+    pub fn new(
+        settings: &RedisSettings,
+        prefix: &str,
+        segment: &'static Segment,
+        clock: Arc<dyn Clock>,
+    ) -> CrateResult<Self> {
+        let name = format!("redis {:?} {}", settings.topology, settings.database);
+        let guard = Guard { breaker: breaker(segment, &name)?, clock };
+        let (settings, prefix) = (settings.clone(), prefix.to_owned());
+        Ok(Self { link: shared(&settings), settings, prefix, guard: Some(guard) })
     }
 
-    /// The same on a connection of its own, for a thread beside PHP's.
-    pub(in crate::cache) fn unshared(settings: &RedisSettings, prefix: &str) -> Self {
+    /// The same on a connection of its own and without a breaker, for a thread beside PHP's.
+    pub(in crate::cache) fn unguarded(settings: &RedisSettings, prefix: &str) -> Self {
         let link = Arc::new(Mutex::new(RedisLink::new(settings.clone())));
-        Self { link, settings: settings.clone(), prefix: prefix.to_owned() }
+        Self { link, settings: settings.clone(), prefix: prefix.to_owned(), guard: None }
     }
 
     /// The hash with the generations.
@@ -63,8 +79,12 @@ impl RedisBacking {
         [self.prefix.as_bytes(), b":", key].concat()
     }
 
-    fn link(&self) -> MutexGuard<'_, RedisLink> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    fn call<T>(&self, call: impl FnOnce(&mut RedisLink) -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        match &self.guard {
+            Some(guard) => guard.breaker.call(&*guard.clock, || call(&mut link)),
+            None => call(&mut link),
+        }
     }
 
     /// One command for all keys; in a cluster one for each, sent together.
@@ -87,7 +107,7 @@ impl RedisBacking {
     }
 
     fn eval(&self, script: &Script, key: &[u8], arguments: &[&[u8]], replay: Replay) -> Result<Value, Fault> {
-        self.link().eval(script, &[key], arguments, replay)
+        self.call(|link| link.eval(script, &[key], arguments, replay))
     }
 }
 
@@ -99,7 +119,7 @@ impl Backing for RedisBacking {
             version.arg(Self::generations_key(&self.prefix)).arg(VERSION);
             commands.push(version);
         }
-        let mut replies = self.link().batch(&commands, Replay::Safe)?;
+        let mut replies = self.call(|link| link.batch(&commands, Replay::Safe))?;
         let changes = match with_changes {
             true => Some(Changes { version: number(replies.pop())?, key_slots: Vec::new() }),
             false => None,
@@ -117,7 +137,7 @@ impl Backing for RedisBacking {
         Ok(Fetched { entries, changes })
     }
 
-    fn store(&self, items: &[Item<'_>]) -> Result<Vec<bool>, Fault> {
+    fn store(&self, items: &[Item<'_>]) -> Result<Vec<Put>, Fault> {
         let sets: Vec<Cmd> = items
             .iter()
             .map(|item| {
@@ -129,8 +149,11 @@ impl Backing for RedisBacking {
                 set
             })
             .collect();
-        let replies = self.link().batch(&sets, Replay::Safe)?;
-        Ok(replies.into_iter().map(|reply| reply == Value::Okay).collect())
+        let replies = self.call(|link| link.batch(&sets, Replay::Safe))?;
+        Ok(replies
+            .iter()
+            .map(|reply| if *reply == Value::Okay { Put::Stored } else { Put::Refused })
+            .collect())
     }
 
     fn store_if(&self, item: &Item<'_>, seen: Option<&[u8]>) -> Result<bool, Fault> {
@@ -140,9 +163,18 @@ impl Backing for RedisBacking {
         Ok(reply == Value::Int(1))
     }
 
-    fn take(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    fn take(&self, keys: &[&[u8]]) -> Result<Vec<Taken>, Fault> {
         let commands: Vec<Cmd> = keys.iter().map(|key| cmd("GETDEL").arg(self.name(key)).clone()).collect();
-        Ok(self.link().batch(&commands, Replay::Safe)?.into_iter().map(bytes).collect())
+        let replies = self.call(|link| link.batch(&commands, Replay::Safe))?;
+        let foreign: Vec<Cmd> = keys
+            .iter()
+            .zip(&replies)
+            .filter(|(_, reply)| matches!(reply, Value::ServerError(_)))
+            .map(|(key, _)| cmd("DEL").arg(self.name(key)).clone())
+            .collect();
+        // GETDEL refuses a key that somebody gave another type.
+        self.call(|link| link.batch(&foreign, Replay::Safe))?;
+        Ok(replies.into_iter().map(|reply| bytes(reply).map_or(Taken::Nothing, Taken::Entry)).collect())
     }
 
     fn add(&self, key: &[u8], seen: &[u8], offset: i64) -> Result<Option<i64>, Fault> {
@@ -157,16 +189,17 @@ impl Backing for RedisBacking {
     fn generations(&self) -> Result<Generations, Fault> {
         let mut all = cmd("HGETALL");
         all.arg(Self::generations_key(&self.prefix));
-        let reply = self.link().run(&all, Replay::Safe)?;
+        let reply = self.call(|link| link.run(&all, Replay::Safe))?;
         match generations(reply)? {
-            Generations { version: 0, .. } => self.begin(&[crate::cache::l1::SITE_SLOT]),
+            Generations { version: 0, .. } => self.begin(&[], 0),
             known => Ok(known),
         }
     }
 
-    fn begin(&self, slots: &[u16]) -> Result<Generations, Fault> {
-        let names: Vec<String> = slots.iter().map(u16::to_string).collect();
-        let arguments: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+    fn begin(&self, slots: &[u16], after: u64) -> Result<Generations, Fault> {
+        let slots = slots.iter().map(u16::to_string);
+        let texts: Vec<String> = std::iter::once(after.to_string()).chain(slots).collect();
+        let arguments: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
         let key = Self::generations_key(&self.prefix);
         generations(self.eval(&BEGIN, &key, &arguments, Replay::Safe)?)
     }
@@ -174,7 +207,7 @@ impl Backing for RedisBacking {
     fn lock(&self, key: &[u8], token: u64, ttl: Duration) -> Result<bool, Fault> {
         let mut set = cmd("SET");
         set.arg(self.lock_name(key)).arg(token).arg("NX").arg("PX").arg(ttl_millis(ttl));
-        Ok(self.link().run(&set, Replay::Safe)? == Value::Okay)
+        Ok(self.call(|link| link.run(&set, Replay::Safe))? == Value::Okay)
     }
 
     fn unlock(&self, key: &[u8], token: u64) -> Result<(), Fault> {
@@ -186,8 +219,8 @@ impl Backing for RedisBacking {
         LARGEST_ENTRY
     }
 
-    fn identity(&self) -> String {
-        format!("redis {:?} {} {}", self.settings.topology, self.settings.database, self.prefix)
+    fn state(&self) -> State {
+        self.guard.as_ref().map_or(State::Closed { failures: 0 }, |guard| guard.breaker.state())
     }
 }
 

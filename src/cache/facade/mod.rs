@@ -30,16 +30,16 @@ pub use stats::{LayerStats, Snapshot};
 
 use super::auth::Signer;
 use super::backing::Backing;
+use super::backing::memcached::MemcachedBacking;
 use super::backing::redis::RedisBacking;
 use super::entry::Packing;
 use super::keys::Key;
-use super::l1::{L1, Site};
+use super::l1::{self, L1, Site};
 use super::listener::{self, Post};
 use super::meta::{Meta, Refs, Times};
 use super::settings::{Backend, Settings};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Kind, Result};
-use crate::remote::breaker::{self, Breaker};
 use crate::shm::{Owner, Segment};
 use remember::Held;
 use stats::Tally;
@@ -49,6 +49,9 @@ const ISLAND_TTL: Duration = Duration::from_secs(1);
 
 /// How long the link that pushes invalidations may be silent and still count as alive.
 pub(super) const LINK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a request may go by what it has seen at its beginning.
+const SYNC_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long shared memory serves what the second layer keeps for longer, as a last bound.
 const LOCAL_TTL: Duration = Duration::from_secs(3600);
@@ -119,8 +122,8 @@ pub struct Cache {
     signer: Option<Signer>,
     owner: Owner,
     tally: Tally,
-    /// Whether this request has seen what others changed.
-    synced: Cell<bool>,
+    /// When this request has last seen what others changed.
+    synced: Cell<Option<Timestamp>>,
     /// The joined key, so that a read allocates nothing.
     name: RefCell<Vec<u8>>,
     /// Leases for values that are being computed.
@@ -131,7 +134,6 @@ pub struct Cache {
 /// The second layer and what guards it.
 struct Shared {
     backing: Box<dyn Backing>,
-    breaker: Breaker<crate::shm::Cell<'static>>,
     believed: Belief,
 }
 
@@ -140,6 +142,8 @@ struct Shared {
 enum Belief {
     /// The link on which the store pushes invalidations.
     Link,
+    /// Asking once per request.
+    Request,
 }
 
 /// Whether shared memory may be used now.
@@ -165,11 +169,14 @@ impl Cache {
         let shared = match &settings.backend {
             Backend::Shm => None,
             Backend::Redis(redis) => {
-                let backing = RedisBacking::new(redis, &settings.prefix);
-                Some(Shared::new(Box::new(backing), Belief::Link, host.segment)?)
+                let clock = Arc::clone(&host.clock);
+                let backing = RedisBacking::new(redis, &settings.prefix, host.segment, clock)?;
+                Some(Shared { backing: Box::new(backing), believed: Belief::Link })
             }
-            Backend::Memcached(_) => {
-                return Err(Error::new(Kind::Config, "the Memcached layer is not built yet"));
+            Backend::Memcached(memcached) => {
+                let clock = Arc::clone(&host.clock);
+                let backing = MemcachedBacking::new(memcached, &settings.prefix, host.segment, clock)?;
+                Some(Shared { backing: Box::new(backing), believed: Belief::Request })
             }
         };
         let post = match &settings.backend {
@@ -189,7 +196,7 @@ impl Cache {
             random: Cell::new((now.nanos() ^ u64::from(std::process::id()) << 32) | 1),
             tally: Tally::new(host.segment),
             owner: Owner::current(),
-            synced: Cell::new(false),
+            synced: Cell::new(None),
             name: RefCell::default(),
             held: RefCell::default(),
             host,
@@ -208,7 +215,7 @@ impl Cache {
     /// A new request begins: what others have changed is to be asked for again, and somebody has to
     /// listen.
     pub fn begin_request(&self) {
-        self.synced.set(false);
+        self.synced.set(None);
         if let Some(post) = &self.post
             && !self.site.is_linked(self.now(), LINK_PATIENCE)
         {
@@ -227,10 +234,16 @@ impl Cache {
         self.host.clock.now()
     }
 
+    /// Whether what others changed is known. A long request has to ask again.
+    fn is_synced(&self, now: Timestamp) -> bool {
+        self.synced.get().is_some_and(|then| now.since(then) < SYNC_PATIENCE)
+    }
+
     fn local(&self, now: Timestamp) -> Local {
         let Some(shared) = &self.shared else { return Local::Believed };
         let is_current = match shared.believed {
             Belief::Link => self.site.is_linked(now, LINK_PATIENCE),
+            Belief::Request => self.is_synced(now),
         };
         match (self.site.is_island(), is_current) {
             (true, _) => Local::Island,
@@ -241,9 +254,17 @@ impl Cache {
 
     /// The generations on which a value of `key` with `tags` depends.
     fn refs(&self, key: Key<'_>, tags: &[&[u8]]) -> Result<Refs> {
-        let group = self.site.group_slot(key.group);
-        Refs::new(group, tags.iter().map(|tag| self.site.tag_slot(tag)))
+        let group = l1::group_slot(key.group);
+        Refs::new(group, tags.iter().map(|tag| l1::tag_slot(tag)))
             .ok_or_else(|| Error::invalid("tags", format!("expected at most 31, got {}", tags.len())))
+    }
+
+    /// The slot on which writes to the key are counted, alike on all hosts; 0 where they are pushed.
+    fn slot(&self, name: &[u8]) -> u8 {
+        match &self.shared {
+            Some(Shared { believed: Belief::Request, .. }) => MemcachedBacking::slot(name),
+            _ => 0,
+        }
     }
 
     fn ttl(&self, expiry: Expiry) -> Option<Duration> {
@@ -266,14 +287,6 @@ impl Cache {
             (Some(_), Local::Island) => times.capped(now.plus(ISLAND_TTL)),
             (Some(_), _) => times.capped(now.plus(LOCAL_TTL)),
         }
-    }
-}
-
-impl Shared {
-    fn new(backing: Box<dyn Backing>, believed: Belief, segment: &'static Segment) -> Result<Self> {
-        let name = segment.hasher().key_of(&[b"cache breaker", backing.identity().as_bytes()]);
-        let cell = segment.cells()?.cell(name).map_err(Error::from)?;
-        Ok(Self { backing, breaker: Breaker::new(cell, breaker::Policy::default()), believed })
     }
 }
 

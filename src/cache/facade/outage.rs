@@ -6,22 +6,23 @@
 use std::time::Duration;
 
 use super::Cache;
-use crate::cache::backing::{Backing, Generations};
+use crate::cache::backing::{self, Backing, Generations, Taken};
 use crate::cache::l1::{Pending, Record, SITE_SLOT};
 use crate::clock::Timestamp;
 use crate::remote::{Fault, FaultKind};
 use crate::shm::{Acquired, Counter};
 
-/// How long one worker may take to make up for what the store missed.
-const REPLAY_LEASE: Duration = Duration::from_secs(2);
+/// How long one worker has to make up for what the store missed, and how long it is not tried again
+/// when that failed.
+const REPLAY_LEASE: Duration = Duration::from_millis(500);
 
 impl Cache {
-    /// Calls the store, unless it failed a moment ago, and draws the conclusions.
+    /// Calls the store and draws the conclusions.
     pub(super) fn call<T>(&self, call: impl FnOnce(&dyn Backing) -> Result<T, Fault>) -> Result<T, Fault> {
         let Some(shared) = &self.shared else {
             return Err(Fault::new(FaultKind::Down, "there is no second layer"));
         };
-        let result = shared.breaker.call(&*self.host.clock, || call(&*shared.backing));
+        let result = call(&*shared.backing);
         match &result {
             Ok(_) => self.site.set_island(false),
             Err(fault) if fault.is_outage() => {
@@ -33,33 +34,40 @@ impl Cache {
         result
     }
 
-    /// Takes over generations that the store told.
-    pub(super) fn take_over(&self, known: &Generations) {
-        known.slots.iter().for_each(|(slot, generation)| self.site.learn(*slot, *generation));
-        self.site.set_version(known.version);
+    /// Takes over what the store knows of the generations.
+    pub(super) fn adopt(&self, known: Generations) -> Result<(), Fault> {
+        self.call(|backing| backing::adopt(backing, &self.site, known))
     }
 
-    /// Whether the store knows all that this host has done. What it missed is told first; until that
-    /// is done, what it says is not believed.
-    pub(super) fn is_caught_up(&self, now: Timestamp) -> bool {
+    /// Tells the store what it missed while it was away, if it missed something. What is still left
+    /// then: what the store says about that is not to be believed.
+    pub(super) fn catch_up(&self, now: Timestamp) -> Option<Pending> {
         if !self.l1.has_pending(&self.site) {
-            return true;
+            return None;
         }
-        let Ok(leases) = self.host.segment.leases() else { return false };
+        let all_is_pending = || Some(Pending { records: Vec::new(), overflowed: true });
+        let Some(pending) = self.l1.pending(&self.site) else { return all_is_pending() };
+        let Ok(leases) = self.host.segment.leases() else { return Some(pending) };
         let key = self.host.segment.hasher().key_of(&[b"cache replay", &self.host.site]);
-        let Acquired::Mine(lease) = leases.acquire(key, self.owner, now, REPLAY_LEASE) else { return false };
-        let done = self.l1.pending(&self.site).is_some_and(|pending| {
-            let told = self.tell(&pending).is_ok();
-            if told {
-                self.l1.forget_pending(&self.site, &pending);
+        let Acquired::Mine(lease) = leases.acquire(key, self.owner, now, REPLAY_LEASE) else {
+            return Some(pending);
+        };
+        match self.tell(&pending) {
+            Ok(left) => {
+                self.l1.forget_pending(&self.site, &pending, &left);
+                if left.is_empty() {
+                    leases.release(lease);
+                    return None;
+                }
+                Some(Pending { records: left, overflowed: false })
             }
-            told
-        });
-        leases.release(lease);
-        done && !self.l1.has_pending(&self.site)
+            // The lease is kept until it ends, so that not every call tries again.
+            Err(_) => Some(pending),
+        }
     }
 
-    fn tell(&self, pending: &Pending) -> Result<(), Fault> {
+    /// Tells the store; what it did not answer to.
+    fn tell(&self, pending: &Pending) -> Result<Vec<Record>, Fault> {
         let mut slots = Vec::new();
         let mut keys = Vec::new();
         for record in &pending.records {
@@ -70,18 +78,21 @@ impl Cache {
         }
         if pending.overflowed {
             slots.push(SITE_SLOT);
-            self.tally.count(Counter::CacheOutageFlushes);
         }
         if !slots.is_empty() {
             slots.sort_unstable();
             slots.dedup();
-            let known = self.call(|backing| backing.begin(&slots))?;
-            self.take_over(&known);
+            let known = self.call(|backing| backing.begin(&slots, 0))?;
+            self.adopt(known)?;
+            self.tally.add(Counter::CacheOutageFlushes, u64::from(pending.overflowed));
         }
-        if !keys.is_empty() {
-            self.call(|backing| backing.take(&keys))?;
-            self.tally.add(Counter::CacheReplayed, keys.len() as u64);
+        if keys.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let taken = self.call(|backing| backing.take(&keys))?;
+        let unanswered = keys.iter().zip(taken).filter(|(_, taken)| *taken == Taken::Unanswered);
+        let left: Vec<Record> = unanswered.map(|(key, _)| Record::Key(key.to_vec())).collect();
+        self.tally.add(Counter::CacheReplayed, (keys.len() - left.len()) as u64);
+        Ok(left)
     }
 }

@@ -85,22 +85,24 @@ impl Cache {
     /// into shared memory, unless it was removed there meanwhile.
     pub(super) fn fetch(&self, names: &[&[u8]], now: Timestamp) -> Vec<Option<Entry>> {
         let nothing = || vec![None; names.len()];
-        if names.is_empty() || self.shared.is_none() || !self.is_caught_up(now) {
+        if names.is_empty() || self.shared.is_none() {
             return nothing();
         }
-        let tickets: Vec<Ticket> = names.iter().map(|name| self.l1.ticket(&self.site, name)).collect();
-        let with_changes = !self.synced.get() && self.local(now) != Local::Believed;
-        let fetched = match self.call(|backing| backing.fetch(names, with_changes)) {
-            Ok(fetched) => fetched,
-            Err(_) => return nothing(),
-        };
+        let pending = self.catch_up(now);
+        let tickets: Vec<Ticket> =
+            names.iter().map(|name| self.l1.ticket(&self.site, name, self.slot(name))).collect();
+        let with_changes = !self.is_synced(now) && self.local(now) != Local::Believed;
+        let Ok(fetched) = self.call(|backing| backing.fetch(names, with_changes)) else { return nothing() };
         if let Some(changes) = fetched.changes
-            && self.learn(&changes).is_err()
+            && self.learn(&changes, now).is_err()
         {
             return nothing();
         }
-        let accepted = names.iter().zip(fetched.entries).zip(tickets);
-        accepted.map(|((name, bytes), ticket)| self.accept(name, bytes, ticket, now)).collect()
+        let accepted = names.iter().zip(fetched.entries).zip(tickets).map(|((name, bytes), ticket)| {
+            let doubtful = pending.as_ref().is_some_and(|pending| pending.concerns(name));
+            self.accept(name, bytes.filter(|_| !doubtful), ticket, now)
+        });
+        accepted.collect()
     }
 
     /// The entry in `bytes`, if it is ours, whole and of the current generations.
@@ -112,7 +114,8 @@ impl Cache {
         let entry = entry?;
         let local = self.local(now);
         if local == Local::Believed {
-            let meta = Meta { times: self.local_times(entry.meta.times, local, now), ..entry.meta };
+            let times = self.local_times(entry.meta.times, local, now);
+            let meta = Meta { times, slot: self.slot(name), ..entry.meta };
             self.l1.put(&self.site, name, &meta, &entry.body, Condition::Unchanged(ticket), now);
         }
         Some(entry)
@@ -138,26 +141,30 @@ impl Cache {
     /// Sees to it that this host knows the second layer's generations as of this request, for what it
     /// writes must belong to them. Where the link pushes them, they are known.
     pub(super) fn sync(&self, now: Timestamp) {
-        if self.shared.is_none() || !self.is_caught_up(now) {
+        if self.shared.is_none() {
             return;
         }
-        if self.synced.get() || self.local(now) != Local::Bypassed {
+        self.catch_up(now);
+        if self.is_synced(now) || self.local(now) != Local::Bypassed {
             return;
         }
         let changes = self.call(|backing| backing.fetch(&[], true)).map(|fetched| fetched.changes);
         if let Ok(Some(changes)) = changes {
             // Without an answer the writer becomes an island.
-            let _ = self.learn(&changes);
+            let _ = self.learn(&changes, now);
         }
     }
 
     /// Takes over what has changed in the second layer since this host last asked.
-    fn learn(&self, changes: &Changes) -> Result<(), Fault> {
+    fn learn(&self, changes: &Changes, now: Timestamp) -> Result<(), Fault> {
         if changes.version == 0 || changes.version != self.site.version() {
             let known = self.call(|backing| backing.generations())?;
-            self.take_over(&known);
+            self.adopt(known)?;
         }
-        self.synced.set(true);
+        for (slot, writes) in changes.key_slots.iter().enumerate() {
+            self.site.learn_writes(slot, *writes);
+        }
+        self.synced.set(Some(now));
         Ok(())
     }
 }

@@ -288,6 +288,7 @@ impl Computation<'_> {
             fingerprint: self.fingerprint,
             times: Times::lasting(ttl, self.grace, now),
             cost,
+            slot: 0,
             flags: if value.has_objects { flags::OBJECTS } else { 0 },
             refs: self.refs,
         };

@@ -102,7 +102,7 @@ impl Cache {
             capacity: usage.capacity,
             evictions: usage.evictions,
             expirations: usage.expirations,
-            breaker: self.shared.as_ref().map(|shared| match shared.breaker.state() {
+            breaker: self.shared.as_ref().map(|shared| match shared.backing.state() {
                 State::Closed { .. } => "closed",
                 State::Open { .. } => "open",
                 State::Probing { .. } => "probing",

@@ -1,11 +1,11 @@
 //! Writing: the second layer first, then out of shared memory.
 
 use super::{Cache, Expiry, Local};
-use crate::cache::backing::{Backing, Item};
+use crate::cache::backing::{Item, Put, Taken};
 use crate::cache::codec::Encoded;
 use crate::cache::entry;
 use crate::cache::keys::Key;
-use crate::cache::l1::{Condition, Record, SITE_SLOT, Stored};
+use crate::cache::l1::{self, Condition, Record, SITE_SLOT, Stored};
 use crate::cache::meta::{Age, Meta, Times, flags};
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -100,14 +100,14 @@ impl Cache {
         if self.shared.is_none() || self.local(now) == Local::Island {
             let sum = self.l1.add(&self.site, &name, now, sum);
             if self.shared.is_some() {
-                self.l1.note_pending(&self.site, &Record::Key(name));
+                self.tell_later(&name);
             }
             return sum;
         }
         let added = self.add_there(&name, offset, now);
         self.l1.remove(&self.site, &name, now);
         added.unwrap_or_else(|_| {
-            self.l1.note_pending(&self.site, &Record::Key(name));
+            self.tell_later(&name);
             None
         })
     }
@@ -120,12 +120,12 @@ impl Cache {
 
     /// Forgets everything in `group`.
     pub fn flush_group(&self, group: &[u8]) {
-        self.begin(&[self.site.group_slot(group)]);
+        self.begin(&[l1::group_slot(group)]);
     }
 
     /// Forgets everything that was stored with one of `tags`.
     pub fn invalidate_tags(&self, tags: &[&[u8]]) {
-        let mut slots: Vec<u16> = tags.iter().map(|tag| self.site.tag_slot(tag)).collect();
+        let mut slots: Vec<u16> = tags.iter().map(|tag| l1::tag_slot(tag)).collect();
         slots.dedup();
         self.begin(&slots);
     }
@@ -135,9 +135,9 @@ impl Cache {
             return;
         }
         if self.shared.is_some()
-            && let Ok(known) = self.call(|backing| backing.begin(slots))
+            && let Ok(known) = self.call(|backing| backing.begin(slots, 0))
+            && self.adopt(known).is_ok()
         {
-            self.take_over(&known);
             return;
         }
         let now = self.now();
@@ -189,6 +189,7 @@ impl Cache {
             fingerprint: self.site.fingerprint(&refs),
             times: Times::lasting(self.ttl(expiry), std::time::Duration::ZERO, now),
             cost: 0,
+            slot: 0,
             flags: if value.has_objects { flags::OBJECTS } else { 0 },
             refs,
         })
@@ -206,42 +207,53 @@ impl Cache {
     pub(super) fn store(&self, drafts: &[&Draft<'_>], now: Timestamp) -> Vec<bool> {
         self.tally.add(Counter::CacheStored, drafts.len() as u64);
         if self.shared.is_none() {
-            return drafts.iter().map(|draft| self.keep_here(draft, Local::Believed, now)).collect();
+            return drafts
+                .iter()
+                .map(|draft| self.keep_here_if(draft, Condition::Always, Local::Believed, now))
+                .collect();
         }
         let sealed: Vec<_> = drafts.iter().map(|draft| self.seal(draft)).collect();
+        let largest = self.largest_entry();
         let items: Vec<Item<'_>> = drafts
             .iter()
             .zip(&sealed)
-            .filter_map(|(draft, entry)| Some(item(draft, entry.as_deref()?, now)))
+            .filter_map(|(draft, entry)| {
+                Some(item(draft, entry.as_deref().filter(|entry| entry.len() <= largest)?, now))
+            })
             .collect();
-        match self.call(|backing| backing.store(&items)) {
-            Ok(taken) => {
-                let mut taken = taken.into_iter();
-                let results = drafts.iter().zip(&sealed).map(|(draft, entry)| {
-                    let taken = entry.is_some() && taken.next() == Some(true);
-                    self.settle(draft, entry.is_some(), taken, now)
-                });
-                results.collect()
-            }
-            Err(_) => drafts.iter().map(|draft| self.keep_on_island(draft, Condition::Always, now)).collect(),
-        }
+        let Ok(put) = self.call(|backing| backing.store(&items)) else {
+            return drafts.iter().map(|draft| self.keep_on_island(draft, Condition::Always, now)).collect();
+        };
+        let mut put = put.into_iter();
+        let results = drafts.iter().zip(&sealed).map(|(draft, entry)| match entry {
+            Some(entry) if entry.len() <= largest => match put.next() {
+                Some(Put::Stored) => {
+                    self.l1.remove(&self.site, draft.name, now);
+                    true
+                }
+                Some(Put::Refused) => self.refuse(draft, now),
+                Some(Put::Unanswered) | None => self.keep_on_island(draft, Condition::Always, now),
+            },
+            Some(_) => self.refuse(draft, now),
+            None => self.keep_unsigned(draft, now),
+        });
+        results.collect()
     }
 
-    /// After the second layer has answered: what it took leaves shared memory; what it cannot have
-    /// (objects without a key to sign them) stays here, and its old value leaves there.
-    fn settle(&self, draft: &Draft<'_>, sealed: bool, taken: bool, now: Timestamp) -> bool {
-        if taken {
-            self.l1.remove(&self.site, draft.name, now);
-            return true;
-        }
+    /// The second layer does not take it: then nothing is stored under its key.
+    fn refuse(&self, draft: &Draft<'_>, now: Timestamp) -> bool {
+        self.tally.count(Counter::CacheTooLarge);
         self.take(&[draft.name.to_vec()], now);
         self.l1.remove(&self.site, draft.name, now);
-        if sealed {
-            self.tally.count(Counter::CacheTooLarge);
-            return false;
-        }
+        false
+    }
+
+    /// It holds objects and nobody can sign it: it stays here, and the old value leaves there.
+    fn keep_unsigned(&self, draft: &Draft<'_>, now: Timestamp) -> bool {
         self.tally.count(Counter::CacheUnsigned);
-        self.keep_here(draft, self.local(now), now)
+        self.take(&[draft.name.to_vec()], now);
+        self.l1.remove(&self.site, draft.name, now);
+        self.keep_here_if(draft, Condition::Always, self.local(now), now)
     }
 
     fn store_conditionally(&self, draft: &Draft<'_>, condition: Condition, now: Timestamp) -> bool {
@@ -302,25 +314,32 @@ impl Cache {
         entry.is_some_and(|entry| self.is_current(&entry.meta) && entry.meta.times.age(now) == Age::Fresh)
     }
 
-    /// Deletes `names` in the second layer; whether a valid value was at each. `None`: it did not
-    /// answer, and will be told later.
+    /// Deletes `names` in the second layer; whether a valid value was at each. What is not answered
+    /// for is told later.
     fn take(&self, names: &[Vec<u8>], now: Timestamp) -> Option<Vec<bool>> {
         let keys: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-        match self.call(|backing: &dyn Backing| backing.take(&keys)) {
-            Ok(taken) => {
-                let was_valid = keys
-                    .iter()
-                    .zip(taken)
-                    .map(|(name, bytes)| bytes.is_some_and(|bytes| self.is_valid_entry(name, &bytes, now)));
-                Some(was_valid.collect())
+        let Ok(taken) = self.call(|backing| backing.take(&keys)) else {
+            names.iter().for_each(|name| self.tell_later(name));
+            return None;
+        };
+        let was_valid = names.iter().zip(taken).map(|(name, taken)| match taken {
+            Taken::Entry(bytes) => self.is_valid_entry(name, &bytes, now),
+            Taken::Nothing => false,
+            Taken::Unanswered => {
+                self.tell_later(name);
+                false
             }
-            Err(_) => {
-                for name in names {
-                    self.l1.note_pending(&self.site, &Record::Key(name.clone()));
-                }
-                None
-            }
-        }
+        });
+        Some(was_valid.collect())
+    }
+
+    /// The second layer is to delete `name` when it is back.
+    fn tell_later(&self, name: &[u8]) {
+        self.l1.note_pending(&self.site, &Record::Key(name.to_vec()));
+    }
+
+    fn largest_entry(&self) -> usize {
+        self.shared.as_ref().map_or(usize::MAX, |shared| shared.backing.largest_entry())
     }
 
     fn seal(&self, draft: &Draft<'_>) -> Option<Vec<u8>> {
@@ -328,12 +347,9 @@ impl Cache {
         entry::seal(draft.name, &draft.meta, draft.body, self.signer.as_ref(), self.packing())
     }
 
-    fn keep_here(&self, draft: &Draft<'_>, local: Local, now: Timestamp) -> bool {
-        self.keep_here_if(draft, Condition::Always, local, now)
-    }
-
     fn keep_here_if(&self, draft: &Draft<'_>, condition: Condition, local: Local, now: Timestamp) -> bool {
-        let meta = Meta { times: self.local_times(draft.meta.times, local, now), ..draft.meta };
+        let times = self.local_times(draft.meta.times, local, now);
+        let meta = Meta { times, slot: self.slot(draft.name), ..draft.meta };
         let stored = self.l1.put(&self.site, draft.name, &meta, draft.body, condition, now);
         if stored == Stored::Failed {
             self.tally.count(Counter::CacheTooLarge);
@@ -344,7 +360,7 @@ impl Cache {
     /// The second layer is away: the value lives here for a moment, and the old one there is deleted
     /// when it is back.
     fn keep_on_island(&self, draft: &Draft<'_>, condition: Condition, now: Timestamp) -> bool {
-        self.l1.note_pending(&self.site, &Record::Key(draft.name.to_vec()));
+        self.tell_later(draft.name);
         self.keep_here_if(draft, condition, Local::Island, now)
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! word 0   hash of the key (never SKIP)
 //! word 1   key bytes (16 bits) | references (8) | flags (8) | body bytes (32)
-//! word 2   site (16) | unused (16) | milliseconds the value took to compute (32)
+//! word 2   site (16) | slot of the key (8) | unused (8) | milliseconds the value took to compute (32)
 //! word 3   fingerprint of the generations it belongs to
 //! word 4   fresh until, ms since the epoch (42; 0 = for ever) | grace after that, seconds (22)
 //! then     references (16 bits each), key, body, each starting on a word
@@ -32,6 +32,7 @@ pub(super) struct Header {
     pub flags: u8,
     pub body_len: usize,
     pub site: u16,
+    pub slot: u8,
     pub cost: u32,
     pub fingerprint: u64,
     pub times: Times,
@@ -48,6 +49,7 @@ impl Header {
             flags: (sizes >> 24) as u8,
             body_len: (sizes >> 32) as usize,
             site: origin as u16,
+            slot: (origin >> 16) as u8,
             cost: (origin >> 32) as u32,
             fingerprint: fingerprint.load(Relaxed),
             times: Times::unpack(times),
@@ -91,6 +93,7 @@ impl Header {
             times: self.times,
             cost: self.cost,
             flags: self.flags,
+            slot: self.slot,
             refs: Refs::from_slots(slots.get(..self.refs)?)?,
         })
     }
@@ -144,7 +147,7 @@ impl Draft<'_> {
         let fixed = [
             self.hash,
             sizes,
-            u64::from(self.site) | u64::from(self.meta.cost) << 32,
+            u64::from(self.site) | u64::from(self.meta.slot) << 16 | u64::from(self.meta.cost) << 32,
             self.meta.fingerprint,
             self.meta.times.pack(),
         ];

@@ -5,7 +5,7 @@
 //! flushed when the store is back.
 //!
 //! Everything is done under one lock. The length is written last, so a writer that dies leaves the
-//! journal as it was; [`Journal::forget`] marks it as run over while it moves records.
+//! journal as it was, or, in [`Journal::forget`], one that has run over.
 
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
@@ -41,7 +41,17 @@ pub struct Pending {
     pub records: Vec<Record>,
     /// There were more, of which nothing is known.
     pub overflowed: bool,
-    state: u64,
+}
+
+impl Pending {
+    /// Whether what the second layer has under `key` may be out of date.
+    pub fn concerns(&self, key: &[u8]) -> bool {
+        self.overflowed
+            || self.records.iter().any(|record| match record {
+                Record::Key(pending) => pending == key,
+                Record::Slot(_) => true,
+            })
+    }
 }
 
 impl Journal {
@@ -51,20 +61,27 @@ impl Journal {
 
     /// Under the lock.
     pub(super) fn push(&self, record: &Record) {
+        if self.read().records.contains(record) {
+            return;
+        }
         let state = self.state.load(Relaxed);
         let used = (state & !OVERFLOWED) as usize;
+        match self.write(used, record) {
+            Some(used) => self.state.store(used as u64 | state & OVERFLOWED, Release),
+            None => self.overflow(),
+        }
+    }
+
+    /// Writes `record` behind the first `used` words; how many are used then, if it fits.
+    fn write(&self, used: usize, record: &Record) -> Option<usize> {
         let (head, bytes): (u64, &[u8]) = match record {
             Record::Key(key) => (key.len() as u64, key),
             Record::Slot(slot) => (SLOT_RECORD | u64::from(*slot), &[]),
         };
-        let size = 1 + bytes.len().div_ceil(8);
-        match self.words.get(used..used + size).and_then(<[AtomicU64]>::split_first) {
-            Some((first, rest)) if store_bytes(rest, bytes) => {
-                first.store(head, Relaxed);
-                self.state.store(state + size as u64, Release);
-            }
-            _ => self.overflow(),
-        }
+        let end = used + 1 + bytes.len().div_ceil(8);
+        let (first, rest) = self.words.get(used..end)?.split_first()?;
+        first.store(head, Relaxed);
+        store_bytes(rest, bytes).then_some(end)
     }
 
     /// Something happened that is not written down.
@@ -76,7 +93,7 @@ impl Journal {
     pub(super) fn read(&self) -> Pending {
         let state = self.state.load(Acquire);
         let used = (state & !OVERFLOWED) as usize;
-        let mut pending = Pending { records: Vec::new(), overflowed: state & OVERFLOWED != 0, state };
+        let mut pending = Pending { records: Vec::new(), overflowed: state & OVERFLOWED != 0 };
         let mut rest = self.words.get(..used).unwrap_or_else(|| {
             pending.overflowed = true;
             &[]
@@ -96,18 +113,18 @@ impl Journal {
         pending
     }
 
-    /// Drops what was read as `pending`, and keeps what came after. Under the lock.
-    pub(super) fn forget(&self, pending: &Pending) {
-        let (now, done) = (self.state.load(Relaxed), (pending.state & !OVERFLOWED) as usize);
-        let used = (now & !OVERFLOWED) as usize;
-        let overflowed = now & OVERFLOWED & !pending.state;
-        if used > done {
-            self.state.store(now | OVERFLOWED, Release);
-            let later: Vec<u64> =
-                self.words.get(done..used).unwrap_or(&[]).iter().map(|w| w.load(Relaxed)).collect();
-            self.words.iter().zip(&later).for_each(|(word, value)| word.store(*value, Relaxed));
+    /// Drops what was read as `pending`, but for `left`, and keeps what came after. Under the lock.
+    pub(super) fn forget(&self, pending: &Pending, left: &[Record]) {
+        let now = self.read();
+        let later = now.records.get(pending.records.len()..).unwrap_or(&[]);
+        let overflowed = now.overflowed && !pending.overflowed;
+        // Whoever dies while this is rewritten leaves a journal that has run over.
+        self.state.store(OVERFLOWED, Release);
+        let mut words = 0;
+        for record in left.iter().chain(later) {
+            words = self.write(words, record).unwrap_or(words);
         }
-        self.state.store(used.saturating_sub(done) as u64 | overflowed, Release);
+        self.state.store(words as u64 | if overflowed { OVERFLOWED } else { 0 }, Release);
     }
 
     pub(super) fn clear(&self) {

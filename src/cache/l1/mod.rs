@@ -11,6 +11,8 @@
 //! it should. Then the host stops trusting all it has of the site: nothing stale is ever served.
 
 mod entry;
+mod eviction;
+mod index;
 mod journal;
 mod ring;
 mod shard;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use journal::{Pending, Record};
-pub use sites::{GENERATIONS, SITE_SLOT, Site};
+pub use sites::{GENERATIONS, SITE_SLOT, Site, group_slot, tag_slot};
 
 use super::codec;
 use super::meta::{Age, Meta, flags};
@@ -30,7 +32,8 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::shm::{Guard, Hasher, Locks, Region, RegionKind, Segment};
 use entry::{Draft, Header, SKIP};
-use shard::{Ledger, Shard};
+use eviction::Ledger;
+use shard::Shard;
 use sites::{SiteBlock, Trust};
 
 /// How long a writer waits for a shard. Holders need microseconds; one that is stopped is not
@@ -160,17 +163,16 @@ impl<'a> L1<'a> {
         let found = found.or_else(|| self.large(hash)?.read(hash, site.index(), key, out))?;
         let meta = found.meta;
         let age = meta.times.age(now);
-        if age == Age::Over || !site.block().is_current(meta.fingerprint, &meta.refs, hash) {
+        if age == Age::Over || !site.block().is_current(meta.fingerprint, &meta.refs, meta.slot) {
             return None;
         }
         Some(Hit { meta, len: found.len, stale: age == Age::Stale })
     }
 
     /// To be had before a value is computed or read elsewhere, and given back with it.
-    pub fn ticket(&self, site: &Site<'_>, key: &[u8]) -> Ticket {
-        let hash = hash_of(site, key);
-        let removals = self.small(hash).map_or(0, Shard::removals);
-        Ticket { removals, trust: site.trust(hash) }
+    pub fn ticket(&self, site: &Site<'_>, key: &[u8], slot: u8) -> Ticket {
+        let removals = self.small(hash_of(site, key)).map_or(0, Shard::removals);
+        Ticket { removals, trust: site.trust(slot) }
     }
 
     /// Stores the encoded value `body` under `key` if `condition` holds. An integer becomes a
@@ -191,7 +193,7 @@ impl<'a> L1<'a> {
         let flags = meta.flags | if counter.is_some() { flags::COUNTER } else { 0 };
         let trust = match condition {
             Condition::Unchanged(ticket) => ticket.trust,
-            _ => site.trust(hash),
+            _ => site.trust(meta.slot),
         };
         let meta = Meta { fingerprint: trust.mark(meta.fingerprint), flags, ..*meta };
         let body = counter.as_ref().map_or(body, |bytes| bytes.as_slice());
@@ -232,7 +234,7 @@ impl<'a> L1<'a> {
     ) -> Option<i64> {
         let hash = hash_of(site, key);
         self.locked(self.small_index(hash), site, |shard| {
-            shard.add(hash, site.index(), key, |meta| is_valid(meta, site, hash, now), add)
+            shard.add(hash, site.index(), key, |meta| is_valid(meta, site, now), add)
         })?
     }
 
@@ -255,21 +257,11 @@ impl<'a> L1<'a> {
         Some(site.block().journal.read())
     }
 
-    /// Drops what it was told.
-    pub fn forget_pending(&self, site: &Site<'_>, pending: &Pending) {
+    /// Drops what it was told of `pending`: all but `left`.
+    pub fn forget_pending(&self, site: &Site<'_>, pending: &Pending, left: &[Record]) {
         if let Some(_guard) = self.lock(0) {
-            site.block().journal.forget(pending);
+            site.block().journal.forget(pending, left);
         }
-    }
-
-    /// Forgets what this host has of every key that falls on `slot` of 64.
-    pub fn distrust_slot(&self, site: &Site<'_>, slot: usize) {
-        site.distrust_slot(slot);
-    }
-
-    /// The slot of 64 on which `key` falls.
-    pub fn key_slot(&self, site: &Site<'_>, key: &[u8]) -> usize {
-        hash_of(site, key) as usize % 64
     }
 
     /// How full the layer is.
@@ -339,7 +331,7 @@ impl<'a> L1<'a> {
     fn holds_valid(&self, shard: &Shard<'a>, site: &Site<'_>, hash: u64, key: &[u8], now: Timestamp) -> bool {
         let meta = shard.meta(hash, site.index(), key);
         let meta = meta.or_else(|| self.large(hash)?.meta(hash, site.index(), key));
-        meta.is_some_and(|meta| is_valid(&meta, site, hash, now))
+        meta.is_some_and(|meta| is_valid(&meta, site, now))
     }
 
     /// Called under the lock of the key's small shard; false when the large one is not to be had.
@@ -397,8 +389,8 @@ impl<'a> L1<'a> {
     }
 }
 
-fn is_valid(meta: &Meta, site: &Site<'_>, hash: u64, now: Timestamp) -> bool {
-    meta.times.age(now) == Age::Fresh && site.block().is_current(meta.fingerprint, &meta.refs, hash)
+fn is_valid(meta: &Meta, site: &Site<'_>, now: Timestamp) -> bool {
+    meta.times.age(now) == Age::Fresh && site.block().is_current(meta.fingerprint, &meta.refs, meta.slot)
 }
 
 impl Ledger for L1<'_> {
@@ -416,7 +408,7 @@ impl Ledger for L1<'_> {
 
     fn is_outdated(&self, header: &Header, words: &[AtomicU64]) -> bool {
         let current = self.blocks.get(usize::from(header.site)).zip(header.meta(words));
-        current.is_none_or(|(block, meta)| !block.is_current(header.fingerprint, &meta.refs, header.hash))
+        current.is_none_or(|(block, meta)| !block.is_current(header.fingerprint, &meta.refs, header.slot))
     }
 }
 

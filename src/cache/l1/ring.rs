@@ -17,7 +17,11 @@ use super::entry::{HEADER_WORDS, Header, SKIP};
 pub(super) struct Ring<'a> {
     pub head: &'a AtomicU64,
     pub tail: &'a AtomicU64,
+    /// The words of the whole shard, so that places in both its logs are named alike.
     pub words: &'a [AtomicU64],
+    /// Where the log begins among them.
+    pub base: usize,
+    pub capacity: usize,
 }
 
 /// What is at the tail.
@@ -29,28 +33,23 @@ pub(super) enum Oldest {
 }
 
 impl<'a> Ring<'a> {
-    pub(super) fn capacity(&self) -> usize {
-        self.words.len()
-    }
-
     pub(super) fn used(&self) -> usize {
         let used = self.head.load(Relaxed).wrapping_sub(self.tail.load(Relaxed));
-        usize::try_from(used).unwrap_or(usize::MAX).min(self.capacity())
+        usize::try_from(used).unwrap_or(usize::MAX).min(self.capacity)
     }
 
     /// Whether `size` words fit at the head now, with the gap that they may need.
     pub(super) fn has_room(&self, size: usize) -> bool {
         let gap = self.gap_before(size);
-        self.capacity() - self.used() >= gap + size
+        self.capacity - self.used() >= gap + size
     }
 
     /// The place for an entry of `size` words, which must fit; it exists only after [`Self::publish`].
     pub(super) fn place(&self, size: usize) -> Option<(usize, &'a [AtomicU64])> {
-        let gap = self.gap_before(size);
-        let mut at = self.offset(self.head);
-        if gap > 0 {
+        let mut at = self.base + self.offset(self.head);
+        if self.gap_before(size) > 0 {
             self.words.get(at)?.store(SKIP, Relaxed);
-            at = 0;
+            at = self.base;
         }
         Some((at, self.words.get(at..at + size)?))
     }
@@ -67,8 +66,8 @@ impl<'a> Ring<'a> {
         if used == 0 {
             return None;
         }
-        let at = self.offset(self.tail);
-        let rest = self.words.get(at..)?;
+        let at = self.base + self.offset(self.tail);
+        let rest = self.words.get(at..self.base + self.capacity)?;
         if rest.first()?.load(Relaxed) == SKIP {
             return (rest.len() <= used).then_some(Oldest::Gap(rest.len()));
         }
@@ -91,7 +90,7 @@ impl<'a> Ring<'a> {
     /// Whether the log is whole: entry by entry from tail to head.
     pub(super) fn is_whole(&self) -> bool {
         let (head, tail) = (self.head.load(Relaxed), self.tail.load(Relaxed));
-        if head.checked_sub(tail).is_none_or(|used| used > self.capacity() as u64) {
+        if head.checked_sub(tail).is_none_or(|used| used > self.capacity as u64) {
             return false;
         }
         let walker = AtomicU64::new(tail);
@@ -106,11 +105,11 @@ impl<'a> Ring<'a> {
     }
 
     fn gap_before(&self, size: usize) -> usize {
-        let left = self.capacity() - self.offset(self.head);
+        let left = self.capacity - self.offset(self.head);
         if size <= left { 0 } else { left }
     }
 
     fn offset(&self, position: &AtomicU64) -> usize {
-        (position.load(Relaxed) % self.capacity().max(1) as u64) as usize
+        (position.load(Relaxed) % self.capacity.max(1) as u64) as usize
     }
 }

@@ -14,7 +14,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::Duration;
 
-use super::super::meta::Refs;
+use super::super::meta::{KEY_SLOTS, Refs};
 use super::journal::Journal;
 use crate::clock::Timestamp;
 use crate::shm::Key;
@@ -28,9 +28,6 @@ pub const SITE_SLOT: u16 = 0;
 
 /// Slots 1 to 255 are groups', the others tags'.
 const FIRST_TAG_SLOT: u64 = 256;
-
-/// A host's trust in its entries is counted apart for so many parts of a site's keys.
-const KEY_SLOTS: usize = 64;
 
 /// A block whose site has not been seen for so long goes to a new site when no other is free.
 const FORGOTTEN_AFTER_SECS: u64 = 24 * 3600;
@@ -48,6 +45,8 @@ shared_struct! {
         trust: AtomicU64,
         /// The same for the keys of one slot each.
         key_trust: [AtomicU64; KEY_SLOTS],
+        /// How many writes to keys of each slot the second layer has told of.
+        writes: [AtomicU64; KEY_SLOTS],
         /// How far the second layer's generations are known.
         version: AtomicU64,
         /// When the link that pushes invalidations was last heard of, in milliseconds; 0: it is down.
@@ -57,6 +56,16 @@ shared_struct! {
         pub(super) journal: Journal,
         generations: [AtomicU64; GENERATIONS],
     }
+}
+
+/// The slot of the group `name`, alike on all hosts.
+pub fn group_slot(name: &[u8]) -> u16 {
+    1 + (super::hash(name, 0) % (FIRST_TAG_SLOT - 1)) as u16
+}
+
+/// The slot of the tag `name`, alike on all hosts.
+pub fn tag_slot(name: &[u8]) -> u16 {
+    (FIRST_TAG_SLOT + super::hash(name, 0) % (GENERATIONS as u64 - FIRST_TAG_SLOT)) as u16
 }
 
 /// One site's block.
@@ -74,7 +83,7 @@ impl<'a> Site<'a> {
         let index = found.or_else(|| free_block(blocks, now))?;
         let block = blocks.get(index)?;
         if found.is_none() {
-            block.settle(name, now);
+            block.settle(name);
         }
         block.seen.store(now.secs(), Relaxed);
         Some(Self { block, index: u16::try_from(index).ok()?, seed: (name.bits() >> 32) as u64 })
@@ -94,19 +103,10 @@ impl<'a> Site<'a> {
         self.seed
     }
 
-    /// The slot of the group `name`.
-    pub fn group_slot(&self, name: &[u8]) -> u16 {
-        1 + (super::hash(name, self.seed) % (FIRST_TAG_SLOT - 1)) as u16
-    }
-
-    /// The slot of the tag `name`.
-    pub fn tag_slot(&self, name: &[u8]) -> u16 {
-        (FIRST_TAG_SLOT + super::hash(name, self.seed) % (GENERATIONS as u64 - FIRST_TAG_SLOT)) as u16
-    }
-
-    /// The generation in `slot`.
-    pub fn generation(&self, slot: u16) -> u64 {
-        self.block.generation(slot)
+    /// Every slot in which a generation has begun, with it.
+    pub fn generations(&self) -> impl Iterator<Item = (u16, u64)> + use<'a> {
+        let current = self.block.generations.iter().map(|generation| generation.load(Acquire));
+        (0..).zip(current).filter(|(_, generation)| *generation != 0)
     }
 
     /// Puts a generation that another host has begun into `slot`. It never goes back.
@@ -134,9 +134,13 @@ impl<'a> Site<'a> {
         self.block.trust.fetch_add(1, AcqRel);
     }
 
-    /// The same for the entries whose keys fall on the same slot as a key with this hash.
-    pub(super) fn distrust_slot(&self, slot: usize) {
-        if let Some(trust) = self.block.key_trust.get(slot) {
+    /// Notes that the second layer counts `writes` to the keys of `slot`. If that is news, this host's
+    /// entries of those keys are invalid.
+    pub fn learn_writes(&self, slot: usize, writes: u64) {
+        let known = self.block.writes.get(slot).map(|known| known.swap(writes, AcqRel));
+        if known != Some(writes)
+            && let Some(trust) = self.block.key_trust.get(slot)
+        {
             trust.fetch_add(1, AcqRel);
         }
     }
@@ -187,8 +191,8 @@ impl<'a> Site<'a> {
         self.block.fingerprint(refs)
     }
 
-    pub(super) fn trust(&self, hash: u64) -> Trust {
-        self.block.trust(hash)
+    pub(super) fn trust(&self, slot: u8) -> Trust {
+        self.block.trust(slot)
     }
 }
 
@@ -208,16 +212,16 @@ impl Trust {
 }
 
 impl SiteBlock {
-    pub(super) fn is_current(&self, mark: u64, refs: &Refs, hash: u64) -> bool {
-        self.trust(hash).mark(self.fingerprint(refs)) == mark
+    pub(super) fn is_current(&self, mark: u64, refs: &Refs, slot: u8) -> bool {
+        self.trust(slot).mark(self.fingerprint(refs)) == mark
     }
 
     fn fingerprint(&self, refs: &Refs) -> u64 {
         refs.slots().iter().fold(self.generation(SITE_SLOT), |hash, slot| mix(hash, self.generation(*slot)))
     }
 
-    fn trust(&self, hash: u64) -> Trust {
-        let slot = self.key_trust.get(hash as usize % KEY_SLOTS);
+    fn trust(&self, slot: u8) -> Trust {
+        let slot = self.key_trust.get(usize::from(slot));
         Trust { site: self.trust.load(Acquire), slot: slot.map_or(0, |trust| trust.load(Acquire)) }
     }
 
@@ -230,9 +234,8 @@ impl SiteBlock {
         self.high.load(Acquire) == high && self.low.load(Relaxed) == low
     }
 
-    /// Hands the block to a new site. Entries of the old one stay in the logs; no key of the new
-    /// one hashes to them, and their generations are gone.
-    fn settle(&self, name: Key, now: Timestamp) {
+    /// Hands the block to a new site. Entries of the old one stay in the logs, but nobody trusts them.
+    fn settle(&self, name: Key) {
         let (high, low) = halves(name);
         self.high.store(0, Release);
         self.low.store(low, Relaxed);
@@ -242,10 +245,7 @@ impl SiteBlock {
         self.heard.store(0, Relaxed);
         self.island.store(0, Relaxed);
         self.journal.clear();
-        for (slot, generation) in self.generations.iter().enumerate() {
-            let first = if slot == usize::from(SITE_SLOT) { micros(now) } else { 0 };
-            generation.store(first, Relaxed);
-        }
+        self.generations.iter().for_each(|generation| generation.store(0, Relaxed));
         self.high.store(high, Release);
     }
 }

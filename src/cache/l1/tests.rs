@@ -18,10 +18,10 @@ fn segment(cache: usize) -> Segment {
 }
 
 fn meta(site: &Site<'_>, ttl: u64) -> Meta {
-    let refs = Refs::new(site.group_slot(b"posts"), []).unwrap();
+    let refs = Refs::new(group_slot(b"posts"), []).unwrap();
     let ttl = (ttl > 0).then_some(Duration::from_secs(ttl));
     let times = Times::lasting(ttl, Duration::ZERO, NOW);
-    Meta { fingerprint: site.fingerprint(&refs), times, cost: 0, flags: 0, refs }
+    Meta { fingerprint: site.fingerprint(&refs), times, cost: 0, flags: 0, slot: 0, refs }
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
@@ -71,7 +71,7 @@ fn expiry_grace_and_generations_end_an_entry() {
     let segment = segment(1 << 20);
     let l1 = L1::open(&segment, 1.0).unwrap();
     let site = l1.site(b"a", NOW).unwrap();
-    let refs = Refs::new(site.group_slot(b"posts"), [site.tag_slot(b"t")]).unwrap();
+    let refs = Refs::new(group_slot(b"posts"), [tag_slot(b"t")]).unwrap();
     let times = Times::until(NOW.plus(Duration::from_secs(10)), Duration::from_secs(5));
     let meta = Meta { times, refs, fingerprint: site.fingerprint(&refs), ..meta(&site, 10) };
     let mut out = Vec::new();
@@ -83,7 +83,7 @@ fn expiry_grace_and_generations_end_an_entry() {
     assert_eq!(state(10_000), Some(true));
     assert_eq!(state(14_999), Some(true));
     assert_eq!(state(15_000), None);
-    for slot in [SITE_SLOT, site.group_slot(b"posts"), site.tag_slot(b"t")] {
+    for slot in [SITE_SLOT, group_slot(b"posts"), tag_slot(b"t")] {
         let fresh = Meta { fingerprint: site.fingerprint(&refs), ..meta };
         l1.put(&site, b"k", &fresh, &bytes(&Value::Int(1)), Condition::Always, NOW);
         assert_eq!(state(0), Some(false));
@@ -131,16 +131,14 @@ fn what_was_read_before_a_removal_is_not_stored_after_it() {
         l1.put(&site, b"k", &meta(&site, 0), &bytes(&Value::Int(1)), condition, NOW);
         get(&l1, &site, b"k").is_some()
     };
-    assert!(fill(l1.ticket(&site, b"k")));
+    assert!(fill(l1.ticket(&site, b"k", 0)));
     let invalidations: [&dyn Fn(); 3] =
-        [&|| assert!(l1.remove(&site, b"k", NOW)), &|| site.distrust(), &|| {
-            l1.distrust_slot(&site, l1.key_slot(&site, b"k"))
-        }];
+        [&|| assert!(l1.remove(&site, b"k", NOW)), &|| site.distrust(), &|| site.learn_writes(0, 1)];
     for invalidate in invalidations {
-        let ticket = l1.ticket(&site, b"k");
+        let ticket = l1.ticket(&site, b"k", 0);
         invalidate();
         assert!(!fill(ticket));
-        assert!(fill(l1.ticket(&site, b"k")));
+        assert!(fill(l1.ticket(&site, b"k", 0)));
     }
 }
 
