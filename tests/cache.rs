@@ -3,7 +3,13 @@
 
 mod common;
 
+#[path = "cache/coherence.rs"]
+mod coherence;
 #[path = "cache/contract.rs"]
 mod contract;
+#[path = "cache/outage.rs"]
+mod outage;
+#[path = "cache/stampede.rs"]
+mod stampede;
 #[path = "cache/world.rs"]
 mod world;

@@ -11,6 +11,7 @@ use slbp::cache::value::{Tree, Value};
 use slbp::clock::{Clock, SystemClock};
 use slbp::shm::{Plan, Segment};
 
+use crate::common::memcached::MemcachedServer;
 use crate::common::redis::{RedisCluster, RedisServer};
 use crate::common::wait_until;
 
@@ -23,15 +24,20 @@ pub enum Layers {
     ShmRedisListening,
     ShmRedisCluster,
     ShmRedisClusterListening,
+    ShmMemcached,
+    /// Three servers, one of them on a unix socket.
+    ShmMemcachedServers,
 }
 
 impl Layers {
-    pub const ALL: [Layers; 5] = [
+    pub const ALL: [Layers; 7] = [
         Layers::Shm,
         Layers::ShmRedis,
         Layers::ShmRedisListening,
         Layers::ShmRedisCluster,
         Layers::ShmRedisClusterListening,
+        Layers::ShmMemcached,
+        Layers::ShmMemcachedServers,
     ];
 
     pub fn has_redis(self) -> bool {
@@ -51,6 +57,7 @@ impl Layers {
 pub struct World {
     pub layers: Layers,
     pub redis: Option<RedisServer>,
+    pub memcached: Vec<MemcachedServer>,
     cluster: Option<RedisCluster>,
     pub clock: Arc<dyn Clock>,
 }
@@ -59,13 +66,24 @@ impl World {
     pub fn new(layers: Layers) -> Self {
         let redis = layers.has_redis().then(RedisServer::start);
         let cluster = layers.has_cluster().then(RedisCluster::start);
-        Self { layers, redis, cluster, clock: Arc::new(SystemClock) }
+        let memcached = match layers {
+            Layers::ShmMemcached => vec![MemcachedServer::start()],
+            Layers::ShmMemcachedServers => {
+                vec![MemcachedServer::start(), MemcachedServer::start(), MemcachedServer::start_on_socket()]
+            }
+            _ => Vec::new(),
+        };
+        Self { layers, redis, memcached, cluster, clock: Arc::new(SystemClock) }
     }
 
     pub fn settings(&self) -> Settings {
         let backend = match (&self.redis, &self.cluster) {
             (Some(redis), _) => Backend::Redis(redis.settings_unix()),
             (_, Some(cluster)) => Backend::Redis(cluster.settings()),
+            _ if !self.memcached.is_empty() => {
+                let servers: Vec<&MemcachedServer> = self.memcached.iter().collect();
+                Backend::Memcached(MemcachedServer::settings(&servers))
+            }
             _ => Backend::Shm,
         };
         Settings {
@@ -117,10 +135,14 @@ pub fn key(name: &str) -> Key<'_> {
     Key::new(b"posts", name.as_bytes())
 }
 
+pub fn decoded(bytes: &[u8]) -> Value {
+    decode(bytes, Objects::Allowed, &mut Tree).unwrap()
+}
+
 pub fn get(cache: &Cache, key: Key<'_>) -> Option<Value> {
     let mut out = Vec::new();
     let found = cache.get(key, &mut out)?;
-    Some(decode(&out[..found.len], Objects::Allowed, &mut Tree).unwrap())
+    Some(decoded(&out[..found.len]))
 }
 
 pub fn set(cache: &Cache, key: Key<'_>, value: &Value) -> bool {

@@ -1,0 +1,269 @@
+//! The second layer fails in every way it can, and comes back.
+
+use std::time::{Duration, Instant};
+
+use slbp::cache::facade::{Cache, Expiry};
+use slbp::cache::settings::{Backend, Settings};
+use slbp::cache::value::Value;
+
+use crate::common::memcached::MemcachedServer;
+use crate::common::wait_until;
+use crate::world::{Layers, World, encoded, get, int, key, set};
+
+/// After an outage the layer is to be in use again within this time.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
+
+const WITH_A_STORE: [Layers; 3] = [Layers::ShmRedis, Layers::ShmRedisListening, Layers::ShmMemcached];
+
+fn pause(world: &World) {
+    world.redis.iter().for_each(|redis| redis.pause());
+    world.memcached.iter().for_each(MemcachedServer::pause);
+}
+
+fn resume(world: &World) {
+    world.redis.iter().for_each(|redis| redis.resume());
+    world.memcached.iter().for_each(MemcachedServer::resume);
+}
+
+fn kill(world: &mut World) {
+    world.redis.iter_mut().for_each(|redis| redis.kill());
+    world.memcached.iter_mut().for_each(MemcachedServer::kill);
+}
+
+fn restart(world: &mut World) {
+    world.redis.iter_mut().for_each(|redis| redis.restart());
+    world.memcached.iter_mut().for_each(MemcachedServer::restart);
+}
+
+/// Waits until the store is in use again, and sees a value go from one host to another.
+fn wait_until_back(world: &World, cache: &Cache) {
+    let began = Instant::now();
+    wait_until("the store is in use again", || {
+        cache.begin_request();
+        get(cache, key("probe"));
+        cache.stats().breaker == Some("closed")
+    });
+    let other = world.cache();
+    wait_until("values go from one host to another", || {
+        cache.begin_request();
+        other.begin_request();
+        set(cache, key("probe"), &int(1)) && get(&other, key("probe")).is_some()
+    });
+    assert!(began.elapsed() < BACK_WITHIN, "{:?}: {:?}", world.layers, began.elapsed());
+    wait_until("what it missed is made up for", || {
+        cache.begin_request();
+        set(cache, key("probe"), &int(1)) && get(cache, key("probe")).is_some()
+    });
+}
+
+#[test]
+fn a_dead_store_costs_next_to_nothing_once_the_breaker_is_open() {
+    for layers in WITH_A_STORE {
+        let mut world = World::new(layers);
+        let cache = world.cache();
+        set(&cache, key("k"), &int(1));
+        kill(&mut world);
+        for _ in 0..5 {
+            cache.begin_request();
+            get(&cache, key("k"));
+        }
+        assert_eq!(cache.stats().breaker, Some("open"));
+        let started = Instant::now();
+        for n in 0..200 {
+            cache.begin_request();
+            assert_eq!(get(&cache, key(&format!("cold:{n}"))), None);
+        }
+        assert!(started.elapsed() < Duration::from_millis(200), "{layers:?}: {:?}", started.elapsed());
+        restart(&mut world);
+        wait_until_back(&world, &cache);
+    }
+}
+
+#[test]
+fn a_host_on_its_own_still_caches_for_a_moment() {
+    for layers in WITH_A_STORE {
+        let mut world = World::new(layers);
+        let cache = world.cache();
+        kill(&mut world);
+        assert!(set(&cache, key("k"), &int(1)));
+        assert_eq!(get(&cache, key("k")), Some(int(1)));
+        assert!(cache.add(key("new"), &encoded(&int(5)), Expiry::Default, &[]).unwrap());
+        assert!(!cache.add(key("new"), &encoded(&int(6)), Expiry::Default, &[]).unwrap());
+        assert_eq!(cache.increment(key("new"), 2), Some(7));
+        assert!(cache.delete(key("k")));
+        assert_eq!(get(&cache, key("k")), None);
+        set(&cache, key("k"), &int(2));
+        std::thread::sleep(Duration::from_millis(1050));
+        assert_eq!(get(&cache, key("k")), None, "others may have changed it meanwhile");
+    }
+}
+
+/// redis-cache#386: what was deleted during the outage came back after it.
+#[test]
+fn nothing_that_was_changed_during_an_outage_comes_back_after_it() {
+    for layers in WITH_A_STORE {
+        let world = World::new(layers);
+        let cache = world.cache();
+        let other_host = world.cache();
+        for name in ["deleted", "changed", "counted", "flushed", "kept"] {
+            set(&cache, key(name), &int(1));
+        }
+        set(&cache, slbp::cache::keys::Key::new(b"group", b"k"), &int(1));
+        pause(&world);
+        cache.delete(key("deleted"));
+        set(&cache, key("changed"), &int(2));
+        cache.increment(key("counted"), 1);
+        cache.flush_group(b"group");
+        resume(&world);
+        wait_until_back(&world, &cache);
+        other_host.begin_request();
+        for host in [&cache, &other_host] {
+            assert_eq!(get(host, key("deleted")), None);
+            assert_ne!(get(host, key("changed")), Some(int(1)));
+            assert_ne!(get(host, key("counted")), Some(int(1)));
+            assert_eq!(get(host, slbp::cache::keys::Key::new(b"group", b"k")), None);
+            assert_eq!(
+                get(host, key("kept")),
+                Some(int(1)),
+                "{layers:?}: and nothing else was lost: {:?}",
+                host.stats()
+            );
+        }
+        assert!(cache.stats().counts.iter().any(|(name, count)| *name == "cache_replayed" && *count > 0));
+    }
+}
+
+#[test]
+fn more_changes_than_can_be_remembered_flush_the_site() {
+    for layers in WITH_A_STORE {
+        let world = World::new(layers);
+        let cache = world.cache();
+        for n in 0..400 {
+            set(&cache, key(&format!("key:{n}")), &int(n));
+        }
+        pause(&world);
+        for n in 0..400 {
+            cache.delete(key(&format!("key:{n}")));
+        }
+        resume(&world);
+        wait_until_back(&world, &cache);
+        for n in 0..400 {
+            assert_eq!(get(&cache, key(&format!("key:{n}"))), None);
+        }
+    }
+}
+
+#[test]
+fn a_store_that_comes_back_empty_empties_shared_memory_too() {
+    for layers in [Layers::ShmRedisListening, Layers::ShmMemcached] {
+        let mut world = World::new(layers);
+        let cache = world.cache();
+        set(&cache, key("k"), &int(1));
+        get(&cache, key("k"));
+        assert_eq!(get(&cache, key("k")), Some(int(1)));
+        restart(&mut world);
+        wait_until("it is noticed", || {
+            cache.begin_request();
+            get(&cache, key("k")).is_none()
+        });
+        wait_until_back(&world, &cache);
+    }
+}
+
+#[test]
+fn a_slow_store_is_waited_for_within_its_limit() {
+    for layers in WITH_A_STORE {
+        let world = World::new(layers);
+        let cache = world.cache();
+        set(&cache, key("k"), &int(1));
+        pause(&world);
+        for _ in 0..4 {
+            cache.begin_request();
+            let started = Instant::now();
+            get(&cache, key("other"));
+            assert!(started.elapsed() < Duration::from_millis(900), "{layers:?}: {:?}", started.elapsed());
+        }
+        resume(&world);
+        wait_until_back(&world, &cache);
+    }
+}
+
+#[test]
+fn a_full_redis_refuses_and_keeps_no_old_value() {
+    let world = World::new(Layers::ShmRedisListening);
+    let redis = world.redis.as_ref().unwrap();
+    let cache = world.cache();
+    set(&cache, key("k"), &int(1));
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(!set(&cache, key("k"), &int(2)));
+    assert_eq!(get(&cache, key("k")), None);
+    assert_eq!(cache.stats().breaker, Some("closed"), "it is full, not gone");
+    redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert!(set(&cache, key("k"), &int(3)));
+    assert_eq!(get(&cache, key("k")), Some(int(3)));
+}
+
+#[test]
+fn one_dead_memcached_of_three_costs_only_its_own_keys() {
+    let mut world = World::new(Layers::ShmMemcachedServers);
+    let cache = world.cache();
+    let names: Vec<String> = (0..90).map(|n| format!("key:{n}")).collect();
+    for name in &names {
+        set(&cache, key(name), &int(1));
+    }
+    world.memcached[0].kill();
+    cache.begin_request();
+    let other = world.cache();
+    let found = names.iter().filter(|name| get(&other, key(name)).is_some()).count();
+    assert!((40..85).contains(&found), "{found} of 90 are left");
+    world.memcached[0].restart();
+    wait_until("all servers are in use again", || {
+        other.begin_request();
+        names.iter().all(|name| set(&other, key(name), &int(2)) && get(&other, key(name)) == Some(int(2)))
+    });
+}
+
+#[test]
+fn values_with_objects_stay_here_when_nobody_can_sign_them() {
+    let world = World::new(Layers::ShmRedisListening);
+    let segment = World::segment();
+    let mut host = world.host(segment, "unsigned");
+    host.secret = None;
+    let cache = Cache::open(host, world.settings()).unwrap();
+    cache.begin_request();
+    wait_until("it listens", || cache.stats().linked);
+    let object = Value::Object { class: b"A".to_vec(), properties: vec![] };
+    assert!(set(&cache, key("k"), &object));
+    assert_eq!(get(&cache, key("k")), Some(object));
+    assert_eq!(world.redis.as_ref().unwrap().ask(&["EXISTS", "site:posts:k"]), redis::Value::Int(0));
+    let plain = Value::list([int(1)]);
+    assert!(set(&cache, key("k"), &plain));
+    assert_eq!(get(&cache, key("k")), Some(plain));
+    let unsigned = cache.stats().counts.iter().find(|(name, _)| *name == "cache_unsigned").unwrap().1;
+    assert_eq!(unsigned, 1);
+}
+
+#[test]
+fn foreign_and_forged_entries_are_misses_and_forged_ones_are_counted() {
+    let world = World::new(Layers::ShmRedis);
+    let redis = world.redis.as_ref().unwrap();
+    let cache = world.cache();
+    let object = Value::Object { class: b"A".to_vec(), properties: vec![] };
+    set(&cache, key("mine"), &object);
+    let forger = Settings { backend: Backend::Redis(redis.settings_unix()), ..world.settings() };
+    let mut host = world.host(World::segment(), "forger");
+    host.secret = Some(b"other salts".to_vec());
+    let forger = Cache::open(host, forger).unwrap();
+    set(&forger, key("forged"), &object);
+    redis.ask(&["COPY", "site:posts:mine", "site:posts:moved"]);
+    redis.ask(&["SET", "site:posts:foreign", "a:1:{i:0;i:1;}"]);
+    redis.ask(&["LPUSH", "site:posts:list", "x"]);
+    assert_eq!(get(&cache, key("mine")), Some(object));
+    for name in ["forged", "moved", "foreign", "list"] {
+        assert_eq!(get(&cache, key(name)), None, "{name}");
+    }
+    let count = |wanted| cache.stats().counts.iter().find(|(name, _)| *name == wanted).unwrap().1;
+    assert_eq!((count("cache_forged"), count("cache_refused")), (2, 1));
+    assert!(set(&cache, key("list"), &int(1)), "and they can be written over");
+    assert_eq!(get(&cache, key("list")), Some(int(1)));
+}

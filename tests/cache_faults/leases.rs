@@ -1,0 +1,62 @@
+//! The worker that computes a value, or listens for the host, is killed.
+
+use std::time::{Duration, Instant};
+
+use slbp::cache::facade::{Lookup, RememberOptions};
+
+use crate::common::wait_until;
+use crate::processes::{alone, fork, stop_here};
+use crate::world::{Layers, World, encoded, get, int, key, set};
+
+#[test]
+fn a_computer_that_dies_frees_the_others() {
+    let _alone = alone();
+    let world = World::new(Layers::Shm);
+    let segment = World::segment();
+    let computing = fork(|| {
+        let cache = world.cache_on(segment);
+        let mut out = Vec::new();
+        let lookup = cache.remember(key("k"), &RememberOptions::default(), &mut out).unwrap();
+        assert!(matches!(lookup, Lookup::Compute(_)));
+        stop_here();
+    });
+    computing.wait_stopped();
+    computing.kill();
+    let cache = world.cache_on(segment);
+    let started = Instant::now();
+    let mut out = Vec::new();
+    match cache.remember(key("k"), &RememberOptions::default(), &mut out).unwrap() {
+        Lookup::Compute(computation) => assert!(computation.finish(&encoded(&int(1)))),
+        Lookup::Found(_) => panic!("nobody computed it"),
+    }
+    assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
+}
+
+#[test]
+fn when_the_listening_worker_dies_the_next_request_takes_over() {
+    let _alone = alone();
+    let world = World::new(Layers::ShmRedisListening);
+    let segment = World::segment();
+    let listening = fork(|| {
+        let _cache = world.cache_on(segment);
+        stop_here();
+    });
+    listening.wait_stopped();
+    listening.kill();
+    let (here, elsewhere) = (world.cache_on(segment), world.cache());
+    let died = Instant::now();
+    wait_until("its silence is noticed", || !here.stats().linked);
+    assert!(died.elapsed() < Duration::from_millis(1100), "{:?}", died.elapsed());
+    wait_until("another worker listens", || {
+        here.begin_request();
+        here.stats().linked
+    });
+    assert!(died.elapsed() < Duration::from_secs(3), "{:?}", died.elapsed());
+    for n in 0..20 {
+        set(&elsewhere, key("k"), &int(n));
+        let written = Instant::now();
+        while get(&here, key("k")) != Some(int(n)) {
+            assert!(written.elapsed() < Duration::from_millis(50));
+        }
+    }
+}
