@@ -54,23 +54,34 @@ test: test-rust test-phpt test-phpunit test-fpm test-wordpress ## Run every laye
 	@echo "Every layer passed."
 
 .PHONY: test-rust test-phpt test-phpunit test-fpm test-wordpress
-test-rust: packages-test ##   the domains without PHP, then the crate with its PHP boundary
-	cargo test --locked --no-default-features
-	cargo test --locked
+# How often a test that failed is run again, to tell a fault from a starved machine. Mend what needs it.
+RETRIES ?= 0
+# $(call retried,command,the same for what failed)
+retried = $(1) || { [ $(RETRIES) -gt 0 ] && echo "Once more, what failed:" && $(2); }
+
+CARGO_TEST := $(PYTHON) -m tests.support.cargo_test --retries $(RETRIES) --locked
+
+test-rust: packages-test ##   the domains without PHP, then the PHP boundary's own
+	$(CARGO_TEST) --no-default-features
+	$(CARGO_TEST) --lib
+
+PHPT := sh tests/support/run-phpt.sh $(SLBP_EXTENSION) tests/phpt
 
 test-phpt: packages-test build ##   the boundary, by PHP's own test runner
-	sh tests/support/run-phpt.sh $(SLBP_EXTENSION) tests/phpt
+	$(call retried,$(PHPT),$(PHPT))
+
+PHPUNIT := $(PHP) -d extension=$(SLBP_EXTENSION) /usr/bin/phpunit --colors=never --cache-result-file=target/phpunit.cache
 
 test-phpunit: packages-test build ##   the classes as a PHP programmer uses them
-	$(PHP) -d extension=$(SLBP_EXTENSION) /usr/bin/phpunit --colors=never --cache-result-file=target/phpunit.cache tests/phpunit
+	$(call retried,$(PHPUNIT) tests/phpunit,$(PHPUNIT) tests/phpunit)
 
-PYTEST := $(PYTHON) -m pytest -c tests/support/pytest.ini --rootdir . -p no:cacheprovider
+PYTEST := $(PYTHON) -m pytest -c tests/support/pytest.ini --rootdir . -o cache_dir=$(CARGO_TARGET_DIR)/pytest
 
 test-fpm: packages-test build ##   php-fpm: shared memory, killed workers, recycling, reload
-	$(PYTEST) tests/fpm
+	$(call retried,$(PYTEST) tests/fpm,$(PYTEST) --last-failed tests/fpm)
 
 test-wordpress: packages-test build ##   the whole site over HTTP
-	$(PYTEST) tests/wordpress
+	$(call retried,$(PYTEST) tests/wordpress,$(PYTEST) --last-failed tests/wordpress)
 
 .PHONY: lint
 lint: packages-test ## Check formatting, lints, licences and PHP style
