@@ -68,20 +68,20 @@ test-rust: packages-test ##   the domains without PHP, then the PHP boundary's o
 PHPT := sh tests/support/run-phpt.sh $(SLBP_EXTENSION) tests/phpt
 
 test-phpt: packages-test build ##   the boundary, by PHP's own test runner
-	$(call retried,$(PHPT),$(PHPT))
+	@$(call retried,$(PHPT),$(PHPT))
 
 PHPUNIT := $(PHP) -d extension=$(SLBP_EXTENSION) /usr/bin/phpunit --colors=never --cache-result-file=target/phpunit.cache
 
 test-phpunit: packages-test build ##   the classes as a PHP programmer uses them
-	$(call retried,$(PHPUNIT) tests/phpunit,$(PHPUNIT) tests/phpunit)
+	@$(call retried,$(PHPUNIT) tests/phpunit,$(PHPUNIT) tests/phpunit)
 
 PYTEST := $(PYTHON) -m pytest -c tests/support/pytest.ini --rootdir . -o cache_dir=$(CARGO_TARGET_DIR)/pytest
 
 test-fpm: packages-test build ##   php-fpm: shared memory, killed workers, recycling, reload
-	$(call retried,$(PYTEST) tests/fpm,$(PYTEST) --last-failed tests/fpm)
+	@$(call retried,$(PYTEST) tests/fpm,$(PYTEST) --last-failed tests/fpm)
 
 test-wordpress: packages-test build ##   the whole site over HTTP
-	$(call retried,$(PYTEST) tests/wordpress,$(PYTEST) --last-failed tests/wordpress)
+	@$(call retried,$(PYTEST) tests/wordpress,$(PYTEST) --last-failed tests/wordpress)
 
 .PHONY: lint
 lint: packages-test ## Check formatting, lints, licences and PHP style
