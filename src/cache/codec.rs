@@ -94,7 +94,12 @@ impl Encoder {
     /// What its [`Source::write`] met.
     pub fn encode(mut self, value: &(impl Source + ?Sized)) -> Result<Encoded, EncodeError> {
         value.write(&mut self)?;
-        Ok(Encoded { bytes: self.out, has_objects: self.objects })
+        Ok(self.finish())
+    }
+
+    /// What was written: one value, if no call failed.
+    pub fn finish(self) -> Encoded {
+        Encoded { bytes: self.out, has_objects: self.objects }
     }
 
     /// Writes null.

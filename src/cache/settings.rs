@@ -104,10 +104,13 @@ impl Default for Raw {
     }
 }
 
-/// Constants that say that there is a Redis, and a Memcached.
+/// Constants and directives that say that there is a Redis, and a Memcached.
 const REDIS_CONSTANTS: [&str; 4] =
     ["WP_REDIS_HOST", "WP_REDIS_PATH", "WP_REDIS_CLUSTER", "WP_REDIS_SENTINEL"];
+const REDIS_DIRECTIVES: [&str; 4] =
+    ["slbp.redis_host", "slbp.redis_path", "slbp.redis_cluster", "slbp.redis_sentinel"];
 const MEMCACHED_CONSTANTS: [&str; 2] = ["WP_MEMCACHED_HOST", "WP_MEMCACHED_SERVERS"];
+const MEMCACHED_DIRECTIVES: [&str; 2] = ["slbp.memcached_host", "slbp.memcached_servers"];
 
 impl Settings {
     /// Reads the cache's part of `$config`, which has no other keys.
@@ -142,22 +145,47 @@ impl Settings {
 
 impl Raw {
     fn backend(&self, env: &dyn Environment) -> Result<Backend> {
-        let is_defined = |names: &[&str]| names.iter().any(|name| env.constant(name).is_some());
         let redis = || RedisSettings::read(self.redis.clone(), env).map(Backend::Redis);
         let memcached = || MemcachedSettings::read(self.memcached.clone(), env).map(Backend::Memcached);
         match self.backend.as_deref() {
             Some("shm") => Ok(Backend::Shm),
             Some("redis") => redis(),
             Some("memcached") => memcached(),
-            None | Some("auto") if is_defined(&REDIS_CONSTANTS) => redis(),
-            None | Some("auto") if is_defined(&MEMCACHED_CONSTANTS) => memcached(),
-            None | Some("auto") => Ok(Backend::Shm),
+            None | Some("auto") => match self.named_store(env) {
+                Some(Named::Redis) => redis(),
+                Some(Named::Memcached) => memcached(),
+                None => Ok(Backend::Shm),
+            },
             Some(other) => Err(Error::invalid(
                 "backend",
                 format!("expected 'auto', 'shm', 'redis' or 'memcached', got '{other}'"),
             )),
         }
     }
+
+    /// The store that somebody has named: `$config` first, then constants, then php.ini; Redis where
+    /// the same place names both.
+    fn named_store(&self, env: &dyn Environment) -> Option<Named> {
+        let is_given = |value: &Value| value.as_object().is_some_and(|map| !map.is_empty());
+        let is_defined = |names: &[&str]| names.iter().any(|name| env.constant(name).is_some());
+        let is_set = |names: &[&str]| names.iter().any(|name| env.ini(name).is_some());
+        let places = [
+            (is_given(&self.redis), is_given(&self.memcached)),
+            (is_defined(&REDIS_CONSTANTS), is_defined(&MEMCACHED_CONSTANTS)),
+            (is_set(&REDIS_DIRECTIVES), is_set(&MEMCACHED_DIRECTIVES)),
+        ];
+        places.into_iter().find_map(|place| match place {
+            (true, _) => Some(Named::Redis),
+            (false, true) => Some(Named::Memcached),
+            (false, false) => None,
+        })
+    }
+}
+
+/// A store that somebody has named.
+enum Named {
+    Redis,
+    Memcached,
 }
 
 impl Backend {
@@ -185,13 +213,14 @@ mod tests {
     use crate::ports::Detached;
     use serde_json::json;
 
+    /// Constants, and directives by their dot.
     struct Constants(&'static [(&'static str, &'static str)]);
     impl Environment for Constants {
         fn constant(&self, name: &str) -> Option<String> {
             self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         }
-        fn ini(&self, _name: &str) -> Option<String> {
-            None
+        fn ini(&self, name: &str) -> Option<String> {
+            self.constant(name)
         }
     }
 
@@ -208,6 +237,18 @@ mod tests {
         assert_eq!(backend(Value::Null, &[]), "shm");
         assert_eq!(backend(json!({"backend": "shm"}), &[REDIS]), "shm");
         assert_eq!(backend(json!({"backend": "redis", "redis": {"path": "/r.sock"}}), &[]), "redis");
+    }
+
+    #[test]
+    fn auto_looks_at_config_then_constants_then_ini() {
+        const CONSTANT: (&str, &str) = ("WP_MEMCACHED_HOST", "memcached-server");
+        const REDIS_INI: (&str, &str) = ("slbp.redis_host", "redis-server");
+        const MEMCACHED_INI: (&str, &str) = ("slbp.memcached_servers", "a:11211,b:11211");
+        assert_eq!(backend(json!({"redis": {"host": "h"}}), &[CONSTANT]), "redis");
+        assert_eq!(backend(json!({"memcached": {"host": "h"}}), &[REDIS_INI]), "memcached");
+        assert_eq!(backend(json!({"redis": []}), &[CONSTANT, REDIS_INI]), "memcached");
+        assert_eq!(backend(json!({}), &[REDIS_INI, MEMCACHED_INI]), "redis");
+        assert_eq!(backend(json!({}), &[MEMCACHED_INI]), "memcached");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use read::Value;
 pub use remember::{Computation, Lookup, RememberOptions};
 pub use stats::{LayerStats, Snapshot};
 

@@ -3,7 +3,7 @@
 use super::{Cache, Expiry, Local};
 use crate::cache::backing::{Item, Put, Taken};
 use crate::cache::codec::Encoded;
-use crate::cache::entry;
+use crate::cache::entry::{self, Entry};
 use crate::cache::keys::Key;
 use crate::cache::l1::{self, Condition, Record, SITE_SLOT, Stored};
 use crate::cache::meta::{Age, Meta, Times, flags};
@@ -45,6 +45,15 @@ impl Cache {
     /// See [`Cache::set`].
     pub fn replace(&self, key: Key<'_>, value: &Encoded, expiry: Expiry, tags: &[&[u8]]) -> Result<bool> {
         self.write(key, value, expiry, tags, Condition::Present)
+    }
+
+    /// Stores `value` if what is stored under `key` is still `seen`, the encoded value that
+    /// [`Cache::latest`] returned.
+    ///
+    /// # Errors
+    /// See [`Cache::set`].
+    pub fn swap(&self, key: Key<'_>, seen: &[u8], value: &Encoded, expiry: Expiry) -> Result<bool> {
+        self.write(key, value, expiry, &[], Condition::Same(l1::mark(seen)))
     }
 
     /// Stores `items` in one round trip; whether each was stored.
@@ -171,8 +180,8 @@ impl Cache {
         }
         let draft = Draft { name: &name, meta, body: &value.bytes };
         Ok(match condition {
-            Condition::Absent | Condition::Present => self.store_conditionally(&draft, condition, now),
-            _ => self.store(&[&draft], now).pop() == Some(true),
+            Condition::Always => self.store(&[&draft], now).pop() == Some(true),
+            _ => self.store_conditionally(&draft, condition, now),
         })
     }
 
@@ -280,8 +289,7 @@ impl Cache {
         for _ in 0..ATTEMPTS {
             if looked {
                 seen = self.call(|backing| backing.fetch(&[item.key], false))?.entries.pop().flatten();
-                let valid = seen.as_deref().is_some_and(|bytes| self.is_valid_entry(item.key, bytes, now));
-                if valid != (condition == Condition::Present) {
+                if !self.admits(condition, item.key, seen.as_deref(), now) {
                     return Ok(false);
                 }
             }
@@ -309,9 +317,24 @@ impl Cache {
         Ok(None)
     }
 
+    /// Whether `condition` holds where `bytes` are in the second layer.
+    fn admits(&self, condition: Condition, name: &[u8], bytes: Option<&[u8]>, now: Timestamp) -> bool {
+        let entry = bytes.and_then(|bytes| self.valid_entry(name, bytes, now));
+        match condition {
+            Condition::Absent => entry.is_none(),
+            Condition::Present => entry.is_some(),
+            Condition::Same(seen) => entry.is_some_and(|entry| l1::mark(&entry.body) == seen),
+            Condition::Always | Condition::Unchanged(_) => true,
+        }
+    }
+
     fn is_valid_entry(&self, name: &[u8], bytes: &[u8], now: Timestamp) -> bool {
-        let entry = self.open_entry(name, bytes);
-        entry.is_some_and(|entry| self.is_current(&entry.meta) && entry.meta.times.age(now) == Age::Fresh)
+        self.valid_entry(name, bytes, now).is_some()
+    }
+
+    fn valid_entry(&self, name: &[u8], bytes: &[u8], now: Timestamp) -> Option<Entry> {
+        let entry = self.open_entry(name, bytes)?;
+        (self.is_current(&entry.meta) && entry.meta.times.age(now) == Age::Fresh).then_some(entry)
     }
 
     /// Deletes `names` in the second layer; whether a valid value was at each. What is not answered

@@ -85,6 +85,8 @@ pub enum Condition {
     Present,
     /// When nothing was removed since the ticket was had.
     Unchanged(Ticket),
+    /// When a valid value is there whose body has this [`mark`].
+    Same(u64),
 }
 
 /// Proof of when something was read elsewhere.
@@ -297,7 +299,19 @@ impl<'a> L1<'a> {
             Condition::Absent => !self.holds_valid(shard, site, hash, key, now),
             Condition::Present => self.holds_valid(shard, site, hash, key, now),
             Condition::Unchanged(ticket) => shard.removals() == ticket.removals,
+            Condition::Same(seen) => {
+                self.holds_valid(shard, site, hash, key, now)
+                    && self.body_mark(shard, site, hash, key).is_some_and(|mark| mark == seen)
+            }
         }
+    }
+
+    /// Called under the lock of the key's small shard, which keeps other calls on the key out.
+    fn body_mark(&self, shard: &Shard<'a>, site: &Site<'_>, hash: u64, key: &[u8]) -> Option<u64> {
+        let mut body = Vec::new();
+        let found = shard.read(hash, site.index(), key, &mut body);
+        let found = found.or_else(|| self.large(hash)?.read(hash, site.index(), key, &mut body))?;
+        body.get(..found.len).map(mark)
     }
 
     /// What it replaces goes first, so that an old value never outlives the new one.
@@ -387,6 +401,11 @@ impl<'a> L1<'a> {
     fn large_index(&self, hash: u64) -> usize {
         spread(hash, self.large.len())
     }
+}
+
+/// What tells one body from another, for [`Condition::Same`].
+pub fn mark(body: &[u8]) -> u64 {
+    xxh3_64_with_seed(body, 0)
 }
 
 fn is_valid(meta: &Meta, site: &Site<'_>, now: Timestamp) -> bool {
