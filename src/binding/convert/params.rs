@@ -23,6 +23,13 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug)]
 pub struct Lax<T>(pub T);
 
+impl Lax<i64> {
+    /// The int that weak mode would make of `zval`; `None`, and no exception, when there is none.
+    pub fn of(zval: &Zval) -> Option<i64> {
+        whole(zval)
+    }
+}
+
 impl FromZval<'_> for Lax<i64> {
     const TYPE: DataType = DataType::Long;
 
