@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<25> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<35> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -46,6 +46,16 @@ static DIRECTIVES: IniEntryDefs<25> = IniEntryDefs::new([
     system(c"slbp.redis_tls_key", c""),
     system(c"slbp.memcached_host", c""),
     system(c"slbp.memcached_port", c""),
+    system(c"slbp.memcached_servers", c""),
+    system(c"slbp.memcached_username", c""),
+    secret(c"slbp.memcached_password"),
+    system(c"slbp.memcached_prefix", c""),
+    system(c"slbp.memcached_timeout", c""),
+    system(c"slbp.memcached_read_timeout", c""),
+    system(c"slbp.cache_backend", c""),
+    system(c"slbp.cache_prefix", c""),
+    system(c"slbp.cache_max_value_size", c""),
+    system(c"slbp.cache_site_share", c""),
     IniEntryDef::end(),
 ]);
 

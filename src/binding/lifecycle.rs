@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{exceptions, ini, limiter, segment, wordpress};
+use super::{cache, exceptions, ini, limiter, segment, wordpress};
 
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = -1;
@@ -35,6 +35,7 @@ pub extern "C" fn request_shutdown(_type: i32, _module_number: i32) -> i32 {
 /// After everything of the request is gone: what was remembered about it is forgotten.
 pub extern "C" fn post_deactivate() -> i32 {
     guarded(|| {
+        cache::end_request();
         wordpress::forget_request();
         true
     })
@@ -42,7 +43,10 @@ pub extern "C" fn post_deactivate() -> i32 {
 
 /// MSHUTDOWN: other workers still use the segment, so this process only lets go of it.
 pub extern "C" fn shutdown(_type: i32, _module_number: i32) -> i32 {
-    SUCCESS
+    guarded(|| {
+        cache::close();
+        true
+    })
 }
 
 fn guarded(body: impl FnOnce() -> bool) -> i32 {

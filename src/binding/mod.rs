@@ -11,6 +11,7 @@
 //! - no PHP class implements `Default`, or subclasses lose their own methods.
 #![allow(unsafe_code)]
 
+mod cache;
 mod class_table;
 mod classes;
 mod convert;
@@ -38,4 +39,6 @@ pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
         .post_deactivate_function(lifecycle::post_deactivate)
         .info_function(info::phpinfo)
         .class::<classes::rate_limiter::RateLimiter>()
+        .class::<classes::performance_optimizer::PerformanceOptimizer>()
+        .class::<classes::object_cache::ObjectCache>()
 }

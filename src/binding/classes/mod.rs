@@ -1,3 +1,5 @@
 //! One file per PHP class. A method converts, calls one domain function and converts back.
 
+pub mod object_cache;
+pub mod performance_optimizer;
 pub mod rate_limiter;

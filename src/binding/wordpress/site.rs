@@ -32,6 +32,33 @@ pub fn identity() -> Vec<u8> {
     identity
 }
 
+/// The constants with the salts that WordPress' installer writes into wp-config.php.
+const SALTS: [&str; 8] = [
+    "AUTH_KEY",
+    "SECURE_AUTH_KEY",
+    "LOGGED_IN_KEY",
+    "NONCE_KEY",
+    "AUTH_SALT",
+    "SECURE_AUTH_SALT",
+    "LOGGED_IN_SALT",
+    "NONCE_SALT",
+];
+
+/// What wp-config-sample.php has in place of a salt.
+const NO_SALT: &str = "put your unique phrase here";
+
+/// What only this site knows: `slbp.signing_key`, or all eight salts; `None` where one is missing or
+/// everybody's.
+pub fn secret() -> Option<Vec<u8>> {
+    let environment = PhpEnvironment;
+    if let Some(key) = environment.ini("slbp.signing_key") {
+        return Some(key.into_bytes());
+    }
+    let salt = |name: &&str| environment.constant(name).filter(|salt| !salt.is_empty() && salt != NO_SALT);
+    let salts: Option<Vec<String>> = SALTS.iter().map(salt).collect();
+    Some(salts?.join("\0").into_bytes())
+}
+
 /// Forgets the site at the end of the request: the next one may serve another.
 pub fn forget() {
     CURRENT.with_borrow_mut(|current| *current = None);

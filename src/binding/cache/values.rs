@@ -1,0 +1,208 @@
+//! PHP values into the cache and out of it.
+
+use ext_php_rs::boxed::ZBox;
+use ext_php_rs::types::{ZendHashTable, Zval};
+use ext_php_rs::zend::ExecutorGlobals;
+
+use super::HostedCache;
+use super::arguments::{FromValue, Name, array_key, keys_of, names_of};
+use super::results::{answers, flag};
+use super::scratch::{self, Scratch};
+use crate::binding::convert::decode::Zvals;
+use crate::binding::convert::encode::{PhpValue, Serialized};
+use crate::binding::convert::zend::{Elements, Filling};
+use crate::cache::codec::{self, EncodeError, Encoded, Encoder, Objects};
+use crate::cache::facade::{Cache, Expiry};
+use crate::cache::keys::Key;
+use crate::cache::meta::{Meta, flags};
+use crate::cache::value::Source;
+use crate::error::{Error, Kind, Result};
+
+/// When a value is to be stored.
+#[derive(Clone, Copy)]
+pub enum When {
+    /// In any case.
+    Always,
+    /// When there is none.
+    Absent,
+    /// When there is one.
+    Present,
+}
+
+impl When {
+    fn store(
+        self,
+        cache: &Cache,
+        key: Key<'_>,
+        value: &Encoded,
+        expiry: Expiry,
+        tags: &[&[u8]],
+    ) -> Result<bool> {
+        match self {
+            Self::Always => cache.set(key, value, expiry, tags),
+            Self::Absent => cache.add(key, value, expiry, tags),
+            Self::Present => cache.replace(key, value, expiry, tags),
+        }
+    }
+}
+
+/// What came of encoding a value.
+pub(super) enum Outcome {
+    /// Its encoding.
+    Encoded(Encoded),
+    /// It is larger than the settings allow.
+    TooLarge,
+    /// Its class threw an exception, which is pending.
+    Thrown,
+}
+
+impl HostedCache {
+    /// The value of `key`; `None` is a miss, or an exception is pending.
+    pub fn read(&self, key: Key<'_>) -> Option<Zval> {
+        scratch::with(|scratch| {
+            let found = self.get().get(key, &mut scratch.body)?;
+            build(scratch.body.get(..found.len)?, &found.meta)
+        })
+    }
+
+    /// The values of `names` in `group`. Each name is a key of the array; one that is missing has the
+    /// value `missing`, or is left out.
+    pub fn read_many(
+        &self,
+        group: &[u8],
+        names: &ZendHashTable,
+        missing: Option<bool>,
+    ) -> ZBox<ZendHashTable> {
+        let mut table = Filling::map(names.len());
+        scratch::with(|scratch| {
+            {
+                let names = names_of(names);
+                let keys: Vec<Key<'_>> = names.iter().map(|name| Key::new(group, name)).collect();
+                scratch.values = self.get().get_many(&keys);
+            }
+            for ((_, name), value) in Elements::of(names).zip(&scratch.values) {
+                let value = value.as_ref().and_then(|value| build(&value.body, &value.meta));
+                let value = value.or_else(|| missing.map(flag));
+                // SAFETY: an element of an argument, which the call holds.
+                if let (Some(value), name) = (value, Name::of(unsafe { &*name })) {
+                    table.insert(array_key(&name), value);
+                }
+            }
+            scratch.values.clear();
+        });
+        table.finish()
+    }
+
+    /// Stores `zval`; whether it is stored. When an exception is pending it is not.
+    ///
+    /// # Errors
+    /// Something in it cannot be stored, or there are too many tags.
+    pub fn store(
+        &self,
+        key: Key<'_>,
+        zval: &Zval,
+        when: When,
+        expiry: Expiry,
+        tags: &ZendHashTable,
+    ) -> Result<bool> {
+        scratch::with(|scratch| {
+            let encoded = match self.encode(zval, scratch)? {
+                Outcome::Encoded(encoded) => encoded,
+                Outcome::Thrown => return Ok(false),
+                Outcome::TooLarge => {
+                    self.get().delete(key);
+                    return Ok(false);
+                }
+            };
+            let tags = names_of(tags);
+            let tags: Vec<&[u8]> = tags.iter().map(|tag| &**tag).collect();
+            let stored = when.store(self.get(), key, &encoded, expiry, &tags);
+            scratch.spare = encoded.bytes;
+            stored
+        })
+    }
+
+    /// Stores `items` in one round trip; whether each is stored, by key.
+    ///
+    /// # Errors
+    /// Something in one of them cannot be stored; then none is.
+    pub fn store_many(
+        &self,
+        group: &[u8],
+        items: &ZendHashTable,
+        when: When,
+        expiry: Expiry,
+    ) -> Result<ZBox<ZendHashTable>> {
+        scratch::with(|scratch| {
+            scratch.encoded.clear();
+            for (_, zval) in Elements::of(items) {
+                // SAFETY: an element of an argument, which the call holds.
+                let encoded = match self.encode(unsafe { &*zval }, scratch)? {
+                    Outcome::Encoded(encoded) => Some(encoded),
+                    Outcome::TooLarge => None,
+                    Outcome::Thrown => return Ok(ZendHashTable::new()),
+                };
+                scratch.encoded.push(encoded);
+            }
+            let names = keys_of(items);
+            let cache = self.get();
+            let (mut whole, mut too_large) = (Vec::new(), Vec::new());
+            for (name, encoded) in names.iter().zip(&scratch.encoded) {
+                match encoded {
+                    Some(encoded) => whole.push((Key::new(group, name), encoded)),
+                    None => too_large.push(Key::new(group, name)),
+                }
+            }
+            cache.delete_many(&too_large);
+            let stored = match when {
+                When::Always => cache.set_many(&whole, expiry),
+                _ => whole
+                    .iter()
+                    .map(|(key, value)| when.store(cache, *key, value, expiry, &[]) == Ok(true))
+                    .collect(),
+            };
+            let mut stored = stored.into_iter();
+            let results =
+                scratch.encoded.iter().map(|encoded| encoded.is_some() && stored.next() == Some(true));
+            Ok(answers(&names, results))
+        })
+    }
+
+    /// Deletes `names`; whether a value was at each, by name.
+    pub fn remove_many(&self, group: &[u8], names: &ZendHashTable) -> ZBox<ZendHashTable> {
+        let names = names_of(names);
+        let keys: Vec<Key<'_>> = names.iter().map(|name| Key::new(group, name)).collect();
+        answers(&names, self.get().delete_many(&keys))
+    }
+
+    /// Encodes `zval`. What is under way lies in `scratch`, for PHP code may run and not come back.
+    pub(super) fn encode(&self, zval: &Zval, scratch: &mut Scratch) -> Result<Outcome> {
+        let limit = self.get().settings().max_value_size;
+        scratch.walk.reset();
+        let Scratch { encoder, spare, walk, .. } = scratch;
+        let target = encoder.insert(Encoder::reusing(std::mem::take(spare), limit));
+        let mut outcome = PhpValue { zval, walk }.write(target);
+        if walk.is_shared() {
+            *target = Encoder::new(limit);
+            outcome = Serialized(zval).write(target);
+        }
+        match outcome {
+            Ok(()) => {
+                Ok(encoder.take().map_or(Outcome::TooLarge, |encoder| Outcome::Encoded(encoder.finish())))
+            }
+            Err(_) if ExecutorGlobals::has_exception() => Ok(Outcome::Thrown),
+            Err(EncodeError::TooLarge) => Ok(Outcome::TooLarge),
+            Err(EncodeError::TooDeep) => Err(Error::new(
+                Kind::Cache,
+                format!("value: nests deeper than {} levels, or refers to itself", codec::MAX_DEPTH),
+            )),
+            Err(EncodeError::Unsupported(what)) => Err(Error::new(Kind::Cache, format!("value{what}"))),
+        }
+    }
+}
+
+/// The PHP value of an encoding; `None` when it cannot be built here any more.
+pub(super) fn build(body: &[u8], meta: &Meta) -> Option<Zval> {
+    let objects = if meta.flags & flags::OBJECTS != 0 { Objects::Allowed } else { Objects::Refused };
+    codec::decode(body, objects, &mut Zvals::default()).ok()
+}

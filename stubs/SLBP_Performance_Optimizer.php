@@ -1,0 +1,217 @@
+<?php
+
+/**
+ * For IDEs and static analysis; never loaded at runtime.
+ */
+
+/**
+ * Caches values in memory that all php-fpm workers share, and in Redis or Memcached behind it.
+ *
+ * Values: null, bool, int, float, strings of any bytes, arrays, objects. References in arrays are
+ * followed. Objects come back as new ones, without their constructor having run; `__serialize`,
+ * `__unserialize`, `__sleep`, `__wakeup` and Serializable are obeyed. An object that stands in a value
+ * more than once is one object again when it comes back, unless it also stands inside an object that
+ * serializes itself. Resources, closures and objects of anonymous classes throw.
+ *
+ * A stored `false` or `null` is told from a miss by `$found`. A value whose class is gone, or no longer
+ * takes the stored properties, is a miss.
+ *
+ * Expirations are seconds; 0 is never, a negative one deletes what is there and returns true, null is
+ * `cache_expiration`, which under WordPress the filter `slbp_cache_expiration` can change.
+ *
+ * When Redis or Memcached do not answer, shared memory alone goes on, for a second at a time; what was
+ * deleted meanwhile is deleted there before it is believed again. No method throws for that.
+ *
+ * @phpstan-type LayerStats array{hits: int, misses: int, hit_ratio: float}
+ * @phpstan-type CacheStats array{
+ *     backend: 'shm'|'redis'|'memcached',
+ *     layers: array{
+ *         shm: array{
+ *             hits: int, misses: int, hit_ratio: float, items: int, bytes: int, capacity: int,
+ *             evictions: int, expirations: int
+ *         },
+ *         redis?: LayerStats, memcached?: LayerStats
+ *     },
+ *     breaker: 'closed'|'open'|'probing'|null,
+ *     linked: bool,
+ *     counters: array<string, int>
+ * }
+ */
+class SLBP_Performance_Optimizer
+{
+    /**
+     * @param array<string, mixed> $config
+     *     cache_expiration: int, seconds that values last whose caller does not say; default 3600, 0 is for ever.
+     *     backend: 'auto' (default: the store that is named here, in a WP_REDIS_* or WP_MEMCACHED_* constant, or
+     *         in php.ini; else shm), 'shm', 'redis' or 'memcached'.
+     *     prefix: string, what keys begin with in Redis or Memcached. Default: WP_CACHE_KEY_SALT, slbp.cache_prefix,
+     *         the store's prefix, or the site's database and table prefix.
+     *     redis: array{host?, port?, path?, scheme?, username?, password?, database?, prefix?, timeout?, read_timeout?,
+     *         cluster?, sentinel?, servers?, tls_ca?, tls_cert?, tls_key?}.
+     *     memcached: array{host?, port?, servers?, username?, password?, prefix?, timeout?, read_timeout?}.
+     *     max_value_size: int, bytes of the largest value, encoded and before compression; default 8388608.
+     *     compress_from: int, bytes from which values are compressed for Redis and Memcached; default 1024.
+     *     site_share: float, how much of the cache's shared memory this site may fill, 0 to 1; default 1.
+     *     jitter: float, by how much computed values expire earlier, at random, 0 to 1; default 0.1.
+     *     asset_optimization, query_monitoring, plugin_path, plugin_url, upload_dir, upload_url, cdn_url,
+     *         allowed_roots, database, slow_query_threshold, n_plus_one_threshold, scope: for the class' other
+     *         half; the cache does not read them.
+     *
+     * @throws SLBP_InvalidArgumentException for an unknown key (naming the nearest) or a wrong value.
+     * @throws SLBP_Config_Exception when a constant or directive holds a wrong value.
+     */
+    public function __construct(array $config = [])
+    {
+    }
+
+    /**
+     * @param string $key at most 4090 bytes, any bytes
+     * @param int|null $expiration seconds
+     * @param list<string> $tags at most 31; see invalidate_tags()
+     *
+     * @return bool false when the value is larger than `max_value_size`, or could be stored nowhere
+     *
+     * @throws SLBP_Cache_Exception for a closure, resource or object of an anonymous class, or a value that nests
+     *     deeper than 256 levels or holds itself; the message names what and where.
+     * @throws SLBP_InvalidArgumentException for more than 31 tags.
+     */
+    public function set_cache(string $key, mixed $data, ?int $expiration = null, array $tags = []): bool
+    {
+    }
+
+    /**
+     * @param bool|null $found set to whether there is a value
+     *
+     * @return mixed the value, or false when there is none
+     */
+    public function get_cache(string $key, ?bool &$found = null): mixed
+    {
+    }
+
+    /** @return bool whether there was a value */
+    public function delete_cache(string $key): bool
+    {
+    }
+
+    /**
+     * Forgets all that this site has cached, what WordPress' object cache holds included, and nothing of any
+     * other site. Takes the same short time however much that is.
+     *
+     * @return bool always true
+     */
+    public function flush_cache(): bool
+    {
+    }
+
+    /**
+     * Stores a value where there is none.
+     *
+     * @param int|null $expiration seconds
+     *
+     * @return bool false when there is one already, and as for set_cache()
+     *
+     * @throws SLBP_Cache_Exception as set_cache().
+     */
+    public function add_cache(string $key, mixed $data, ?int $expiration = null): bool
+    {
+    }
+
+    /**
+     * Reads several values in one round trip.
+     *
+     * @param list<string> $keys
+     *
+     * @return array<string, mixed> every key in the given order; false for a miss
+     */
+    public function get_cache_multiple(array $keys): array
+    {
+    }
+
+    /**
+     * Stores several values in one round trip.
+     *
+     * @param array<string, mixed> $items
+     * @param int|null $expiration seconds
+     *
+     * @return bool whether all are stored
+     *
+     * @throws SLBP_Cache_Exception as set_cache(); then none is stored.
+     */
+    public function set_cache_multiple(array $items, ?int $expiration = null): bool
+    {
+    }
+
+    /**
+     * @param list<string> $keys
+     *
+     * @return array<string, bool> whether there was a value, by key
+     */
+    public function delete_cache_multiple(array $keys): array
+    {
+    }
+
+    /**
+     * Adds to an integer, atomically over all workers and hosts; when it expires does not change.
+     *
+     * @return mixed int the sum, at least 0; false when there is no integer
+     */
+    public function increment_cache(string $key, int $offset = 1): mixed
+    {
+    }
+
+    /**
+     * Subtracts from an integer, likewise.
+     *
+     * @return mixed int the difference, at least 0; false when there is no integer
+     */
+    public function decrement_cache(string $key, int $offset = 1): mixed
+    {
+    }
+
+    /**
+     * The value, or what the callback returns, which is stored.
+     *
+     * Of all workers and hosts one computes, the rest wait for it or get the stale value. When the callback
+     * throws, its exception passes through, nothing is stored, and the next one computes. It may call this
+     * method again: who computes waits for nobody.
+     *
+     * @param callable(): mixed $callback
+     * @param int|null $expiration seconds
+     * @param array{grace?: int|float, wait?: int|float, beta?: int|float, lease?: int|float, tags?: list<string>} $options
+     *     grace: seconds that an expired value is still served while somebody computes the next; default 0.
+     *     wait: seconds to wait for somebody else's value before computing one's own; default 5.
+     *     beta: how eagerly values are computed before they expire; 0 is never, default 1.
+     *     lease: seconds after which a computation is no longer waited for; default 10.
+     *     tags: at most 31.
+     *
+     * @return mixed the value
+     *
+     * @throws SLBP_Cache_Exception as set_cache(), for what the callback returned.
+     * @throws SLBP_InvalidArgumentException for an unknown or wrong option.
+     */
+    public function remember_cache(string $key, callable $callback, ?int $expiration = null, array $options = []): mixed
+    {
+    }
+
+    /**
+     * Forgets all that was stored with one of the tags. Takes the same short time however much that is.
+     *
+     * @param list<string> $tags
+     *
+     * @return bool always true
+     */
+    public function invalidate_tags(array $tags): bool
+    {
+    }
+
+    /**
+     * How the cache does, on this host since its shared memory was created, for all sites together.
+     *
+     * `linked` says whether Redis pushes what other hosts change; until it does, reads pass shared memory over.
+     *
+     * @return CacheStats
+     */
+    public function get_cache_stats(): array
+    {
+    }
+}
