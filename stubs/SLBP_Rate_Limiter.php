@@ -39,7 +39,7 @@ class SLBP_Rate_Limiter
      *         at the top level. Default: general 100/h, auth 10/h, payment 50/h, webhook 1000/h.
      *     plans: array<string, array<string, Rule>>, rules that replace `limits` for a plan or role.
      *     algorithm: 'sliding_window' (default), 'gcra' or 'fixed_window'.
-     *     backend: 'auto' (default: Redis when WP_REDIS_HOST is defined, else shm), 'shm' or 'redis'.
+     *     backend: 'auto' (default: Redis when 'redis', WP_REDIS_HOST or slbp.redis_host names one, else shm), 'shm' or 'redis'.
      *     redis: array{host?, port?, path?, scheme?, username?, password?, database?, prefix?, timeout?}.
      *     whitelist, blacklist: list<string>, entries that hold without being stored.
      *     trusted_proxies: list<string>, addresses and CIDRs whose forwarding headers are believed.

@@ -19,6 +19,9 @@ add_filter( 'rest_exposed_cors_headers', 'slbp_expose_rate_limit_headers' );
 add_action( 'login_init', 'slbp_limit_login', 1 );
 add_action( 'admin_init', 'slbp_limit_ajax', 1 );
 add_filter( 'wp_xmlrpc_server_class', 'slbp_xmlrpc_server_class', 20 );
+// Whatever other door there is: a barred address is logged in by none.
+add_filter( 'authenticate', 'slbp_refuse_barred_login', 100 );
+add_action( 'wp_authenticate_application_password_errors', 'slbp_refuse_barred_application_password' );
 
 // The lists are in force everywhere once their options change, whoever changed them.
 foreach ( array( 'add', 'update', 'delete' ) as $slbp_change ) {

@@ -63,6 +63,13 @@ impl Section {
         serde_path_to_error::deserialize(Value::Object(given)).map_err(|error| self.blame(&error, &origins))
     }
 
+    /// Whether any of `keys` has a value, wherever it comes from.
+    pub fn names_any(&self, keys: &[&str], explicit: &Value, env: &dyn Environment) -> bool {
+        let is_fallback = |fallback: &&Fallback| keys.contains(&fallback.key);
+        keys.iter().any(|key| explicit.get(key).is_some_and(|value| !value.is_null()))
+            || self.fallbacks.iter().filter(is_fallback).any(|fallback| fallback.find(env).is_some())
+    }
+
     fn refuse_unknown(&self, given: &Map<String, Value>) -> Result<()> {
         match given.keys().find(|key| !self.keys.contains(&key.as_str())) {
             Some(key) => Err(unknown_key(self.name, key, self.keys)),

@@ -168,6 +168,23 @@ fn redis_is_used_when_the_site_names_one_and_must_answer_quickly() {
 }
 
 #[test]
+fn redis_is_used_however_the_site_names_it() {
+    let uses_redis = |env: &[(&'static str, &'static str)], config| {
+        let env = Constants(env.iter().copied().collect());
+        Settings::read(&config, &env, &Detached::default()).unwrap().redis.is_some()
+    };
+    assert!(!uses_redis(&[], json!({})));
+    assert!(
+        !uses_redis(&[("slbp.redis_timeout", "1")], json!({"redis": {"database": 1}})),
+        "that says no place"
+    );
+    assert!(uses_redis(&[], json!({"redis": {"path": "/run/redis.sock", "scheme": "unix"}})));
+    assert!(uses_redis(&[("slbp.redis_host", "redis-server")], json!({})));
+    assert!(uses_redis(&[("WP_REDIS_CLUSTER", "a:1,b:2")], json!({})));
+    assert!(!uses_redis(&[("slbp.redis_host", "redis-server")], json!({"backend": "shm"})));
+}
+
+#[test]
 fn the_directive_for_proxies_is_a_list_in_text() {
     let env = Constants(HashMap::from([("slbp.trusted_proxies", "10.0.0.0/8, 192.0.2.1")]));
     let settings = Settings::read(&json!({}), &env, &Detached::default()).unwrap();

@@ -56,6 +56,21 @@ def test_wrong_application_passwords_count_too(site, visitor, set_option, admin)
     assert "198.51.100.7" in admin.barred()
 
 
+def test_a_barred_address_is_let_in_by_no_door(site, visitor, admin):
+    password = site.php("""
+        $made = WP_Application_Passwords::create_new_application_password(1, ['name' => 'another client']);
+        echo $made[0];
+    """).strip().splitlines()[-1]
+    me = "/wp-json/wp/v2/users/me"
+    assert visitor.get(me, auth=("admin", password)).status_code == 200
+    assert admin.api("POST", "/rate-limit/blacklist", json={"entry": "198.51.100.7"}).status_code in (200, 201)
+
+    refused = visitor.get(me, auth=("admin", password))
+
+    assert refused.status_code in (401, 403) and refused.json()["code"] != "rest_no_route", refused.text
+    assert Visitor(site, "203.0.113.52").get(me, auth=("admin", password)).status_code == 200
+
+
 def test_scanning_for_pages_counts_and_missing_images_do_not(visitor, set_option, admin):
     set_option("slbp_auto_ban_config", {"enabled": True, "threshold": 5, "window": 600, "ban": 600})
     for number in range(8):

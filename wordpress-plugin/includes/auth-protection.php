@@ -40,6 +40,35 @@ function slbp_xmlrpc_server_class( string $server_class ): string {
 }
 
 /**
+ * On authenticate, after the passwords: a barred address gets in by no door, not even with the right one.
+ */
+function slbp_refuse_barred_login( mixed $user ): mixed {
+	return slbp_barred_error() ?? $user;
+}
+
+/**
+ * On wp_authenticate_application_password_errors: the same for REST, which asks no `authenticate` filter.
+ */
+function slbp_refuse_barred_application_password( WP_Error $error ): void {
+	$barred = slbp_barred_error();
+	if ( null !== $barred ) {
+		$error->add( $barred->get_error_code(), $barred->get_error_message(), $barred->get_error_data() );
+	}
+}
+
+/**
+ * Why the visitor's address may not log in; null when it may. Being over a limit is no reason.
+ */
+function slbp_barred_error(): ?WP_Error {
+	$client = slbp_client_address();
+	$check  = null === $client ? null : slbp_rate_limiter()->peek_rate_limit( $client, 'login' );
+	if ( null === $check || ! in_array( $check['reason'], array( 'banned', 'blacklist' ), true ) ) {
+		return null;
+	}
+	return new WP_Error( 'slbp_barred', slbp_refusal_message( $check ), array( 'status' => slbp_refusal_status( $check ) ) );
+}
+
+/**
  * On wp_login_failed. The name that was tried goes along: many names from one address weigh more.
  */
 function slbp_record_failed_login( string $username ): void {

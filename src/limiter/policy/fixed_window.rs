@@ -47,7 +47,7 @@ fn end_of(quota: &Quota, index: u32) -> Timestamp {
     Timestamp::from_nanos(0).plus(Duration::from_nanos(quota.window_nanos() * (u64::from(index) + 1)))
 }
 
-fn pack(index: u32, count: u32) -> u64 {
+pub(super) fn pack(index: u32, count: u32) -> u64 {
     u64::from(index) << 32 | u64::from(count)
 }
 

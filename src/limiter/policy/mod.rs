@@ -143,6 +143,27 @@ impl Quota {
         Step { verdict, ..nothing }
     }
 
+    /// What a decision means that was made elsewhere by the same rules: `fits` says how a request of
+    /// `cost` at `now` was decided, and `word` is what was kept after it.
+    pub fn explain(&self, fits: bool, word: u64, now: Timestamp, cost: u32) -> Verdict {
+        // A request of nothing always fits, and shows what is left.
+        self.spend(word, now, if fits { 0 } else { cost }).verdict
+    }
+
+    /// The word of a client whose state is kept as numbers: which window (for [`Algorithm::Gcra`] which
+    /// microsecond), and two amounts. Sliding window: what the window before it and what it has seen;
+    /// fixed window: what it has seen; GCRA: by how many nanoseconds the arrival time is ahead.
+    /// Amounts that no client can reach become the largest that one can.
+    pub fn word_of(&self, state: [u64; 3]) -> u64 {
+        let [when, first, second] = state;
+        let limit = u64::from(self.limit);
+        match self.algorithm {
+            Algorithm::SlidingWindow => sliding_window::pack(when, first.min(limit), second.min(limit)),
+            Algorithm::Gcra => when.saturating_mul(1000).saturating_add(first),
+            Algorithm::FixedWindow => fixed_window::pack(when as u32, first.min(limit) as u32),
+        }
+    }
+
     /// Gives back `cost` units that [`Quota::spend`] took at `spent`, for a request that another
     /// quota refused. Never gives more than was taken.
     pub fn refund(&self, word: u64, spent: Timestamp, cost: u32) -> u64 {

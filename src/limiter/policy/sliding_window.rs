@@ -125,7 +125,7 @@ pub(super) fn refund(quota: &Quota, word: u64, spent: Timestamp, cost: u32) -> u
     }
 }
 
-fn pack(index: u64, previous: u64, current: u64) -> u64 {
+pub(super) fn pack(index: u64, previous: u64, current: u64) -> u64 {
     (index & INDEX_MASK) << (2 * COUNT_BITS) | previous << COUNT_BITS | current
 }
 

@@ -44,7 +44,7 @@ const KEYS: [&str; 14] = [
 /// Which store counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// Redis where `WP_REDIS_HOST` (or a cluster or sentinels) is defined, else shared memory.
+    /// Redis where the site names one, in `$config`, a constant or php.ini; else shared memory.
     #[default]
     Auto,
     /// Shared memory: exact across the workers of this host.
@@ -56,18 +56,6 @@ pub enum Backend {
 impl Backend {
     const NAMES: [(&'static str, Backend); 3] =
         [("auto", Backend::Auto), ("shm", Backend::Shm), ("redis", Backend::Redis)];
-
-    /// Constants that say where a Redis is.
-    const REDIS_CONSTANTS: [&'static str; 4] =
-        ["WP_REDIS_HOST", "WP_REDIS_PATH", "WP_REDIS_CLUSTER", "WP_REDIS_SENTINEL"];
-
-    fn is_redis(self, env: &dyn Environment) -> bool {
-        match self {
-            Self::Auto => Self::REDIS_CONSTANTS.iter().any(|name| env.constant(name).is_some()),
-            Self::Shm => false,
-            Self::Redis => true,
-        }
-    }
 }
 
 /// The places where settings stand.
@@ -135,10 +123,15 @@ impl<'a> Sources<'a> {
     /// constants allow a cache; only `$config['redis']` itself may say otherwise.
     fn redis(&self) -> Result<Option<RedisSettings>> {
         let backend = self.given.choice("backend", &Backend::NAMES)?.unwrap_or_default();
-        if !backend.is_redis(self.env) {
+        let given = self.given.get("redis").cloned().unwrap_or_default();
+        let is_redis = match backend {
+            Backend::Auto => RedisSettings::is_named(&given, self.env),
+            Backend::Shm => false,
+            Backend::Redis => true,
+        };
+        if !is_redis {
             return Ok(None);
         }
-        let given = self.given.get("redis").cloned().unwrap_or_default();
         let (own_timeout, own_read_timeout) =
             (given.get("timeout").is_some(), given.get("read_timeout").is_some());
         let read = RedisSettings::read(given, self.env)?;

@@ -77,6 +77,11 @@ impl Default for RawMemcached {
 }
 
 impl MemcachedSettings {
+    /// Whether the site says where its Memcached is: `given` (`$config['memcached']`), a constant or php.ini does.
+    pub fn is_named(given: &Value, env: &dyn Environment) -> bool {
+        MEMCACHED.names_any(&["host", "servers"], given, env)
+    }
+
     /// Reads `$config['memcached']` with its fallbacks. `host` may name several servers.
     ///
     /// # Errors

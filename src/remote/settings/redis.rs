@@ -159,6 +159,11 @@ impl Default for RawRedis {
 }
 
 impl RedisSettings {
+    /// Whether the site says where its Redis is: `given` (`$config['redis']`), a constant or php.ini does.
+    pub fn is_named(given: &Value, env: &dyn Environment) -> bool {
+        REDIS.names_any(&["host", "path", "cluster", "sentinel", "servers"], given, env)
+    }
+
     /// Reads `$config['redis']` with its fallbacks. A constant that holds an array is expected as
     /// JSON text.
     ///
