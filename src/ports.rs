@@ -22,6 +22,17 @@ pub trait Environment {
     fn ini(&self, name: &str) -> Option<String>;
 }
 
+/// Constants and directives by their names, which differ: a directive's has a dot in it.
+impl Environment for HashMap<&str, &str> {
+    fn constant(&self, name: &str) -> Option<String> {
+        self.get(name).map(|text| (*text).to_owned())
+    }
+
+    fn ini(&self, name: &str) -> Option<String> {
+        self.constant(name)
+    }
+}
+
 /// Named documents that outlive the process: WordPress options.
 pub trait Options {
     /// The option's value, or `None` when it was never set.

@@ -7,19 +7,7 @@ use slbp::error::{Kind, Result};
 use slbp::limiter::policy::Algorithm;
 use slbp::limiter::rules::OnStoreFailure;
 use slbp::limiter::settings::Settings;
-use slbp::ports::{Detached, Environment, Options};
-
-struct Constants(HashMap<&'static str, &'static str>);
-
-impl Environment for Constants {
-    fn constant(&self, name: &str) -> Option<String> {
-        self.0.get(name).map(|text| (*text).to_owned())
-    }
-
-    fn ini(&self, name: &str) -> Option<String> {
-        self.constant(name)
-    }
-}
+use slbp::ports::{Detached, Options};
 
 fn read(config: Value) -> Result<Settings> {
     Settings::read(&config, &Detached::default(), &Detached::default())
@@ -157,7 +145,7 @@ fn options_stand_in_for_what_is_not_given_and_a_mistake_there_is_the_operators()
 
 #[test]
 fn redis_is_used_when_the_site_names_one_and_must_answer_quickly() {
-    let env = Constants(HashMap::from([("WP_REDIS_HOST", "redis-server"), ("WP_REDIS_TIMEOUT", "1")]));
+    let env = HashMap::from([("WP_REDIS_HOST", "redis-server"), ("WP_REDIS_TIMEOUT", "1")]);
     let with = |config| Settings::read(&config, &env, &Detached::default()).unwrap().redis;
     let millis =
         |config| with(config).map(|redis| (redis.timeout.as_millis(), redis.read_timeout.as_millis()));
@@ -170,7 +158,7 @@ fn redis_is_used_when_the_site_names_one_and_must_answer_quickly() {
 #[test]
 fn redis_is_used_however_the_site_names_it() {
     let uses_redis = |env: &[(&'static str, &'static str)], config| {
-        let env = Constants(env.iter().copied().collect());
+        let env: HashMap<_, _> = env.iter().copied().collect();
         Settings::read(&config, &env, &Detached::default()).unwrap().redis.is_some()
     };
     assert!(!uses_redis(&[], json!({})));
@@ -186,7 +174,7 @@ fn redis_is_used_however_the_site_names_it() {
 
 #[test]
 fn the_directive_for_proxies_is_a_list_in_text() {
-    let env = Constants(HashMap::from([("slbp.trusted_proxies", "10.0.0.0/8, 192.0.2.1")]));
+    let env = HashMap::from([("slbp.trusted_proxies", "10.0.0.0/8, 192.0.2.1")]);
     let settings = Settings::read(&json!({}), &env, &Detached::default()).unwrap();
     assert_eq!(settings.trusted_proxies.networks().len(), 2);
 }

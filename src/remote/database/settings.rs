@@ -10,7 +10,10 @@ use super::DatabaseAddress;
 use crate::config::{Fallback, Section, lax};
 use crate::error::{Error, Result};
 use crate::ports::Environment;
-use crate::remote::settings::Secret;
+use crate::remote::settings::{Secret, seconds};
+
+/// A dump or a migration may keep a connection busy for long.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Where the site's database is, who we are there, and how long to wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,8 +165,8 @@ impl DatabaseSettings {
             user: raw.user,
             password: Secret::new(raw.password),
             name: raw.name,
-            timeout: seconds("database timeout", raw.timeout)?,
-            read_timeout: seconds("database read_timeout", raw.read_timeout)?,
+            timeout: seconds("database timeout", raw.timeout, LONGEST)?,
+            read_timeout: seconds("database read_timeout", raw.read_timeout, LONGEST)?,
         })
     }
 }
@@ -199,13 +202,6 @@ fn charset(text: String) -> Result<String> {
     }
 }
 
-fn seconds(name: &str, value: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(value)
-        .ok()
-        .filter(|limit| *limit >= Duration::from_millis(1) && *limit <= Duration::from_secs(3600))
-        .ok_or_else(|| Error::invalid(name, format!("expected seconds from 0.001 to 3600, got {value}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,26 +209,16 @@ mod tests {
     use serde_json::json;
     use std::collections::HashMap;
 
-    struct Constants(HashMap<&'static str, &'static str>);
-    impl Environment for Constants {
-        fn constant(&self, name: &str) -> Option<String> {
-            self.0.get(name).map(|text| (*text).to_owned())
-        }
-        fn ini(&self, _name: &str) -> Option<String> {
-            None
-        }
-    }
-
     #[test]
     fn wp_config_names_the_database() {
-        let env = Constants(HashMap::from([
+        let env = HashMap::from([
             ("DB_HOST", "db.internal:3307"),
             ("DB_USER", "wp"),
             ("DB_PASSWORD", "s3cret"),
             ("DB_NAME", "shop"),
             ("DB_CHARSET", "utf8"),
             ("MYSQL_CLIENT_FLAGS", "2112"),
-        ]));
+        ]);
         let settings = DatabaseSettings::read(json!({"prefix": "shop_"}), &env).unwrap();
         assert_eq!(settings.address, DatabaseAddress::Tcp { host: "db.internal".to_owned(), port: 3307 });
         assert_eq!(settings.charset, "utf8mb4");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Address, Secret, fallback, seconds};
+use super::{Address, LONGEST_WAIT, Secret, fallback, seconds};
 use crate::config::{Section, lax};
 use crate::error::{Error, Result};
 use crate::ports::Environment;
@@ -104,8 +104,8 @@ impl MemcachedSettings {
             servers: servers?,
             login,
             prefix: raw.prefix.unwrap_or_default(),
-            timeout: seconds("memcached timeout", raw.timeout)?,
-            read_timeout: seconds("memcached read_timeout", raw.read_timeout)?,
+            timeout: seconds("memcached timeout", raw.timeout, LONGEST_WAIT)?,
+            read_timeout: seconds("memcached read_timeout", raw.read_timeout, LONGEST_WAIT)?,
         })
     }
 }
@@ -117,23 +117,13 @@ mod tests {
     use serde_json::json;
     use std::collections::HashMap;
 
-    struct Constants(HashMap<&'static str, &'static str>);
-    impl Environment for Constants {
-        fn constant(&self, name: &str) -> Option<String> {
-            self.0.get(name).map(|text| (*text).to_owned())
-        }
-        fn ini(&self, _name: &str) -> Option<String> {
-            None
-        }
-    }
-
     fn tcp(host: &str, port: u16) -> Address {
         Address::Tcp { host: host.to_owned(), port, tls: false }
     }
 
     #[test]
     fn memcached_takes_one_server_or_many() {
-        let env = Constants(HashMap::from([("WP_MEMCACHED_HOST", "m1"), ("WP_MEMCACHED_PORT", "11300")]));
+        let env = HashMap::from([("WP_MEMCACHED_HOST", "m1"), ("WP_MEMCACHED_PORT", "11300")]);
         let one = MemcachedSettings::read(Value::Null, &env).unwrap();
         assert_eq!(one.servers, vec![tcp("m1", 11300)]);
         let many =

@@ -45,9 +45,13 @@ const fn fallback(key: &'static str, constant: &'static str, ini: &'static str) 
     Fallback { key, constant: Some(constant), ini: Some(ini) }
 }
 
-fn seconds(name: &str, value: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(value)
-        .ok()
-        .filter(|limit| *limit >= Duration::from_millis(1) && *limit <= Duration::from_secs(60))
-        .ok_or_else(|| Error::invalid(name, format!("expected seconds from 0.001 to 60, got {value}")))
+/// Nobody waits longer for a store that is to make a page faster.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A time limit in seconds, from a millisecond to `longest`.
+pub(super) fn seconds(name: &str, value: f64, longest: Duration) -> Result<Duration> {
+    let range = Duration::from_millis(1)..=longest;
+    Duration::try_from_secs_f64(value).ok().filter(|limit| range.contains(limit)).ok_or_else(|| {
+        Error::invalid(name, format!("expected seconds from 0.001 to {}, got {value}", longest.as_secs()))
+    })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Address, Secret, fallback, seconds};
+use super::{Address, LONGEST_WAIT, Secret, fallback, seconds};
 use crate::config::{Fallback, Section, lax};
 use crate::error::{Error, Result};
 use crate::ports::Environment;
@@ -179,8 +179,8 @@ impl RedisSettings {
             database: u32::try_from(raw.database)
                 .map_err(|_| Error::invalid("redis database", "expected a small whole number"))?,
             prefix: raw.prefix.clone().unwrap_or_default(),
-            timeout: seconds("redis timeout", raw.timeout)?,
-            read_timeout: seconds("redis read_timeout", raw.read_timeout)?,
+            timeout: seconds("redis timeout", raw.timeout, LONGEST_WAIT)?,
+            read_timeout: seconds("redis read_timeout", raw.read_timeout, LONGEST_WAIT)?,
             tls: raw.tls_files()?,
         })
     }
@@ -284,16 +284,6 @@ mod tests {
     use serde_json::json;
     use std::collections::HashMap;
 
-    struct Constants(HashMap<&'static str, &'static str>);
-    impl Environment for Constants {
-        fn constant(&self, name: &str) -> Option<String> {
-            self.0.get(name).map(|text| (*text).to_owned())
-        }
-        fn ini(&self, _name: &str) -> Option<String> {
-            None
-        }
-    }
-
     fn tcp(host: &str, port: u16) -> Address {
         Address::Tcp { host: host.to_owned(), port, tls: false }
     }
@@ -306,13 +296,13 @@ mod tests {
 
     #[test]
     fn the_specifications_constants_are_obeyed() {
-        let env = Constants(HashMap::from([
+        let env = HashMap::from([
             ("WP_REDIS_HOST", "redis-server"),
             ("WP_REDIS_PORT", "6380"),
             ("WP_REDIS_PASSWORD", "your-password"),
             ("WP_REDIS_TIMEOUT", "0.05"),
             ("WP_CACHE_KEY_SALT", "site-a:"),
-        ]));
+        ]);
         let settings = RedisSettings::read(json!({"database": "3"}), &env).unwrap();
         assert_eq!(settings.topology, Topology::Single(tcp("redis-server", 6380)));
         assert_eq!(settings.password.as_ref().map(Secret::reveal), Some("your-password"));
@@ -323,7 +313,7 @@ mod tests {
 
     #[test]
     fn an_acl_user_comes_as_a_pair_too() {
-        let env = Constants(HashMap::from([("WP_REDIS_PASSWORD", r#"["app","s3cret"]"#)]));
+        let env = HashMap::from([("WP_REDIS_PASSWORD", r#"["app","s3cret"]"#)]);
         let from_constant = RedisSettings::read(Value::Null, &env).unwrap();
         let from_config =
             RedisSettings::read(json!({"password": ["app", "s3cret"]}), &Detached::default()).unwrap();
