@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::config::{Fallback, Section, lax};
 use crate::error::{Error, Result};
-use crate::ports::Environment;
+use crate::ports::{Detached, Environment};
 use crate::remote::settings::{MemcachedSettings, RedisSettings};
 
 /// The keys that [`Settings::read`] understands.
@@ -104,14 +104,6 @@ impl Default for Raw {
     }
 }
 
-/// Constants and directives that say that there is a Redis, and a Memcached.
-const REDIS_CONSTANTS: [&str; 4] =
-    ["WP_REDIS_HOST", "WP_REDIS_PATH", "WP_REDIS_CLUSTER", "WP_REDIS_SENTINEL"];
-const REDIS_DIRECTIVES: [&str; 4] =
-    ["slbp.redis_host", "slbp.redis_path", "slbp.redis_cluster", "slbp.redis_sentinel"];
-const MEMCACHED_CONSTANTS: [&str; 2] = ["WP_MEMCACHED_HOST", "WP_MEMCACHED_SERVERS"];
-const MEMCACHED_DIRECTIVES: [&str; 2] = ["slbp.memcached_host", "slbp.memcached_servers"];
-
 impl Settings {
     /// Reads the cache's part of `$config`, which has no other keys.
     ///
@@ -163,21 +155,16 @@ impl Raw {
         }
     }
 
-    /// The store that somebody has named: `$config` first, then constants, then php.ini; Redis where
-    /// the same place names both.
+    /// The store that somebody has named: in `$config`, else in a constant, else in php.ini; Redis
+    /// where the same place names both.
     fn named_store(&self, env: &dyn Environment) -> Option<Named> {
-        let is_given = |value: &Value| value.as_object().is_some_and(|map| !map.is_empty());
-        let is_defined = |names: &[&str]| names.iter().any(|name| env.constant(name).is_some());
-        let is_set = |names: &[&str]| names.iter().any(|name| env.ini(name).is_some());
-        let places = [
-            (is_given(&self.redis), is_given(&self.memcached)),
-            (is_defined(&REDIS_CONSTANTS), is_defined(&MEMCACHED_CONSTANTS)),
-            (is_set(&REDIS_DIRECTIVES), is_set(&MEMCACHED_DIRECTIVES)),
-        ];
-        places.into_iter().find_map(|place| match place {
-            (true, _) => Some(Named::Redis),
-            (false, true) => Some(Named::Memcached),
-            (false, false) => None,
+        let places: [&dyn Environment; 3] = [&Detached::default(), &ConstantsOf(env), env];
+        places.into_iter().find_map(|place| {
+            if RedisSettings::is_named(&self.redis, place) {
+                Some(Named::Redis)
+            } else {
+                MemcachedSettings::is_named(&self.memcached, place).then_some(Named::Memcached)
+            }
         })
     }
 }
@@ -186,6 +173,19 @@ impl Raw {
 enum Named {
     Redis,
     Memcached,
+}
+
+/// An environment without its php.ini.
+struct ConstantsOf<'a>(&'a dyn Environment);
+
+impl Environment for ConstantsOf<'_> {
+    fn constant(&self, name: &str) -> Option<String> {
+        self.0.constant(name)
+    }
+
+    fn ini(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 impl Backend {
@@ -210,7 +210,6 @@ impl Backend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::Detached;
     use serde_json::json;
 
     /// Constants, and directives by their dot.
