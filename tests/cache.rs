@@ -11,5 +11,7 @@ mod contract;
 mod outage;
 #[path = "cache/stampede.rs"]
 mod stampede;
+#[path = "cache/tokens.rs"]
+mod tokens;
 #[path = "cache/world.rs"]
 mod world;

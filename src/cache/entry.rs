@@ -16,6 +16,9 @@
 //! caller is told which ([`Refusal`]), because a forged entry is a security event.
 //!
 //! The signature covers the key too: an entry copied to another key is forged.
+//!
+//! A reservation is the first four bytes, of kind 16, and eight that no other reservation has. To
+//! readers it is a miss; its writer can tell whether anybody else has written since.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,6 +31,8 @@ const VERSION: u8 = 1;
 const LZ4: u8 = 4;
 const SIGNED: u8 = 8;
 const FIXED: usize = 29;
+const RESERVATION: [u8; 4] = [MAGIC[0], MAGIC[1], VERSION, flags::RESERVED];
+const RESERVATION_BYTES: usize = RESERVATION.len() + size_of::<u64>();
 const CHECKED_FROM: usize = 8;
 
 /// No body is unpacked to more than this.
@@ -57,6 +62,8 @@ pub enum Refusal {
     Forged,
     /// It holds objects and is not signed, or there is no key to check it with.
     Unsigned,
+    /// A reservation: nothing is stored here yet.
+    Reserved,
 }
 
 /// An entry that was read.
@@ -107,6 +114,11 @@ pub fn seal(
     let checksum = (xxh3_64(checked?) as u32).to_le_bytes();
     out.get_mut(4..8)?.copy_from_slice(&checksum);
     Some(out)
+}
+
+/// What stands in for a value that somebody is about to store; no two with different `id`s are equal.
+pub fn reservation(id: u64) -> Vec<u8> {
+    [&RESERVATION[..], &id.to_le_bytes()].concat()
 }
 
 /// Reads the entry that was found under `key`.
@@ -172,6 +184,9 @@ struct Head {
 
 impl Head {
     fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        if bytes.len() == RESERVATION_BYTES && bytes.starts_with(&RESERVATION) {
+            return Err(Refusal::Reserved);
+        }
         let (fixed, rest) = bytes.split_first_chunk::<FIXED>().ok_or(Refusal::Foreign)?;
         let [m0, m1, version, kind, c0, c1, c2, c3, rest_of_fixed @ ..] = fixed;
         if [*m0, *m1] != MAGIC || *version != VERSION {

@@ -148,6 +148,8 @@ pub mod flags {
     pub const COUNTER: u8 = 1;
     /// Reading the body back runs the host's object machinery.
     pub const OBJECTS: u8 = 2;
+    /// There is no value, but somebody who reads it elsewhere may store it here.
+    pub const RESERVED: u8 = 16;
 }
 
 /// Milliseconds since the epoch: what expiries are counted in.

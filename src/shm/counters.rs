@@ -67,6 +67,8 @@ counters! {
     CacheL2Failures => "cache_l2_failures",
     /// Values stored.
     CacheStored => "cache_stored",
+    /// Values not stored because somebody else wrote since they were read.
+    CacheOutrun => "cache_outrun",
     /// Values deleted.
     CacheDeleted => "cache_deleted",
     /// Values too large to be stored.

@@ -11,7 +11,7 @@ use crate::world::{Layers, World, encoded, get, int, key, set};
 
 /// Runs `check` on a fresh cache of every combination, in a thread named after it. One test at a time:
 /// each starts eight servers, and eighty at once starve a small machine until they miss their limits.
-fn on_all_layers(check: impl Fn(&World, &Cache) + Sync) {
+pub fn on_all_layers(check: impl Fn(&World, &Cache) + Sync) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::scope(|scope| {

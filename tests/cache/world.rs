@@ -114,6 +114,23 @@ impl World {
         }
     }
 
+    /// Whether hosts see one another at all.
+    pub fn shares_a_store(&self) -> bool {
+        self.layers != Layers::Shm
+    }
+
+    /// Two caches that see what the other does: on two hosts if they share a store, else on one.
+    pub fn pair(&self) -> (Cache, Cache) {
+        let (one, other) = self.hosts();
+        (self.cache_on(one), self.cache_on(other))
+    }
+
+    /// The segments of two hosts, or twice that of one.
+    pub fn hosts(&self) -> (&'static Segment, &'static Segment) {
+        let one = Self::segment();
+        (one, if self.shares_a_store() { Self::segment() } else { one })
+    }
+
     /// A cache on a host of its own.
     pub fn cache(&self) -> Cache {
         self.cache_on(Self::segment())

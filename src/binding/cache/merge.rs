@@ -45,17 +45,17 @@ impl HostedCache {
         expiry: Expiry,
     ) -> Result<Option<bool>> {
         scratch::with(|scratch| {
-            let Some(seen) = self.get().latest(key, &mut scratch.body) else { return Ok(Some(false)) };
-            let Some(stored) = scratch.body.get(..seen.len).and_then(|body| build(body, &seen.meta)) else {
+            let (found, token) = self.get().read_for_write(key, &[], &mut scratch.body)?;
+            let Some(found) = found else { return Ok(Some(false)) };
+            let Some(stored) = scratch.body.get(..found.len).and_then(|body| build(body, &found.meta)) else {
                 return Ok(Some(false));
             };
             let Some(array) = stored.array() else { return Ok(Some(false)) };
             let merged = changed(array, changes, removed);
             let Outcome::Encoded(encoded) = self.encode(&merged, scratch)? else { return Ok(Some(false)) };
-            let seen = scratch.body.get(..seen.len).unwrap_or(&[]);
-            let swapped = self.get().swap(key, seen, &encoded, expiry)?;
+            let stored = self.get().set_if_unchanged(token, &encoded, expiry);
             scratch.spare = encoded.bytes;
-            Ok(swapped.then_some(true))
+            Ok(stored.then_some(true))
         })
     }
 }

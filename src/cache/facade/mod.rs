@@ -12,6 +12,9 @@
 //!   and what it stores lives for [`ISLAND_TTL`] only. What it deletes meanwhile is written down and
 //!   deleted in the second layer before that is believed again.
 //!
+//! What is read to be written anew takes a token along ([`Cache::read_for_write`]), so that it can be
+//! refused when somebody else was quicker.
+//!
 //! A value is written to the second layer first and then removed from shared memory, from where
 //! readers fetch it anew. Storing it in both would have Redis' push of the same write remove it.
 
@@ -19,6 +22,7 @@ mod outage;
 mod read;
 mod remember;
 mod stats;
+mod token;
 mod write;
 
 use std::cell::{Cell, RefCell};
@@ -28,6 +32,7 @@ use std::time::Duration;
 pub use read::Value;
 pub use remember::{Computation, Lookup, RememberOptions};
 pub use stats::{LayerStats, Snapshot};
+pub use token::Token;
 
 use super::auth::Signer;
 use super::backing::Backing;
@@ -194,7 +199,7 @@ impl Cache {
         Ok(Self {
             post,
             signer: host.secret.as_deref().map(Signer::new),
-            random: Cell::new((now.nanos() ^ u64::from(std::process::id()) << 32) | 1),
+            random: Cell::new(seed(now)),
             tally: Tally::new(host.segment),
             owner: Owner::current(),
             synced: Cell::new(None),
@@ -289,6 +294,11 @@ impl Cache {
             (Some(_), _) => times.capped(now.plus(LOCAL_TTL)),
         }
     }
+}
+
+/// Workers of different hosts may have the same process id and begin at the same moment.
+fn seed(now: Timestamp) -> u64 {
+    getrandom::u64().unwrap_or_else(|_| now.nanos() ^ u64::from(std::process::id()) << 32) | 1
 }
 
 impl Drop for Cache {

@@ -33,17 +33,6 @@ impl Cache {
         }
     }
 
-    /// The same, but the second layer's value where there is one: what [`Cache::swap`] compares with.
-    pub fn latest(&self, key: Key<'_>, out: &mut Vec<u8>) -> Option<Found> {
-        let name = key.joined()?;
-        let now = self.now();
-        let found = match self.shared.is_some() && self.local(now) != Local::Island {
-            true => self.look_there(&name, now, out),
-            false => self.look_here(&name, now, out),
-        };
-        found.filter(|found| !found.stale)
-    }
-
     /// The values of `keys`, in order; `None` is a miss. What shared memory has not is fetched in
     /// one round trip.
     pub fn get_many(&self, keys: &[Key<'_>]) -> Vec<Option<Value>> {
@@ -136,10 +125,11 @@ impl Cache {
         match entry::open(name, bytes, self.signer.as_ref()) {
             Ok(entry) => Some(entry),
             Err(refusal) => {
-                self.tally.count(match refusal {
-                    Refusal::Foreign | Refusal::Damaged => Counter::CacheRefused,
-                    Refusal::Forged | Refusal::Unsigned => Counter::CacheForged,
-                });
+                match refusal {
+                    Refusal::Foreign | Refusal::Damaged => self.tally.count(Counter::CacheRefused),
+                    Refusal::Forged | Refusal::Unsigned => self.tally.count(Counter::CacheForged),
+                    Refusal::Reserved => {}
+                }
                 None
             }
         }

@@ -17,11 +17,11 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::write::Draft;
+use super::token::Token;
 use super::{Cache, Expiry, Found};
 use crate::cache::codec::Encoded;
 use crate::cache::keys::Key;
-use crate::cache::meta::{Meta, Refs, Times, flags};
+use crate::cache::meta::{Meta, Refs, Times};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::shm::{Acquired, Counter, Lease, Leases};
@@ -67,10 +67,8 @@ pub enum Lookup<'c> {
 /// The caller's duty to compute a value. Dropping it lets somebody else do so.
 pub struct Computation<'c> {
     cache: &'c Cache,
-    name: Vec<u8>,
-    refs: Refs,
-    /// Of the generations before the computation began: a flush meanwhile is obeyed.
-    fingerprint: u64,
+    /// What was there before the computation began: whoever writes, deletes or flushes meanwhile wins.
+    token: Token,
     ttl: Option<Duration>,
     grace: Duration,
     began: Timestamp,
@@ -106,8 +104,11 @@ impl Cache {
         out: &mut Vec<u8>,
     ) -> Result<Lookup<'c>> {
         let refs = self.refs(key, options.tags)?;
-        let name = key.joined().unwrap_or_default();
         let began = self.now();
+        let Some(name) = key.joined() else {
+            let (ttl, grace, token) = (None, Duration::ZERO, self.useless_token(refs));
+            return Ok(Lookup::Compute(Computation { cache: self, token, ttl, grace, began, lease: None }));
+        };
         let mut pause = FIRST_PAUSE;
         loop {
             let now = self.now();
@@ -118,12 +119,8 @@ impl Cache {
                 }
                 _ => {}
             }
-            let refresh = found.is_some_and(|found| !found.stale);
-            if let Some(computation) = self.try_compute(&name, refs, options, now) {
-                if refresh {
-                    self.tally.count(Counter::CacheEarlyRefreshes);
-                }
-                return Ok(Lookup::Compute(computation));
+            if let Some(lookup) = self.try_compute(&name, refs, options, found, out) {
+                return Ok(lookup);
             }
             if let Some(found) = found {
                 if found.stale {
@@ -136,7 +133,7 @@ impl Cache {
             }
             if now.since(began) >= options.wait {
                 self.tally.count(Counter::CacheWaitsInVain);
-                return Ok(Lookup::Compute(self.computation(&name, refs, options, None)));
+                return Ok(self.computation(&name, refs, options, None, None, out));
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -162,16 +159,17 @@ impl Cache {
         -cost * beta * self.random_unit().ln() >= left.as_secs_f64()
     }
 
-    /// Takes the duty to compute, if nobody has it.
+    /// Takes the duty to compute, if nobody has it. Whoever had it a moment ago may have stored the value.
     fn try_compute<'c>(
         &'c self,
         name: &[u8],
         refs: Refs,
         options: &RememberOptions<'_>,
-        now: Timestamp,
-    ) -> Option<Computation<'c>> {
+        known: Option<Found>,
+        out: &mut Vec<u8>,
+    ) -> Option<Lookup<'c>> {
         let holds_one = HELD.get() > 0;
-        let lease = match self.acquire(name, now, options.lease) {
+        let lease = match self.acquire(name, self.now(), options.lease) {
             Acquired::Mine(lease) => Some(lease),
             Acquired::Unavailable => None,
             Acquired::Theirs { .. } if holds_one => None,
@@ -193,7 +191,7 @@ impl Cache {
             HELD.set(HELD.get() + 1);
             self.held.borrow_mut().push(Held { name: name.to_vec(), lease, lock });
         }
-        Some(self.computation(name, refs, options, lease))
+        Some(self.computation(name, refs, options, lease, known, out))
     }
 
     /// The token of the second layer's lock, or `None` where there is no second layer that answers.
@@ -212,22 +210,29 @@ impl Cache {
         }
     }
 
-    fn computation(
-        &self,
+    /// The duty to compute, unless a value has come that is another than the one `known`.
+    fn computation<'c>(
+        &'c self,
         name: &[u8],
         refs: Refs,
         options: &RememberOptions<'_>,
         lease: Option<Lease>,
-    ) -> Computation<'_> {
-        Computation {
-            cache: self,
-            name: name.to_vec(),
-            fingerprint: self.site.fingerprint(&refs),
-            refs,
-            ttl: self.ttl(options.expiry),
-            grace: options.grace,
-            began: self.now(),
-            lease,
+        known: Option<Found>,
+        out: &mut Vec<u8>,
+    ) -> Lookup<'c> {
+        let began = self.now();
+        let (found, token) = self.reserve(name.to_vec(), refs, began, out);
+        let (ttl, grace) = (self.ttl(options.expiry), options.grace);
+        let computation = Computation { cache: self, token, ttl, grace, began, lease };
+        match found.filter(|found| !found.stale) {
+            Some(fresh) if known.is_none_or(|known| known.meta.times != fresh.meta.times) => {
+                Lookup::Found(fresh)
+            }
+            Some(_) => {
+                self.tally.count(Counter::CacheEarlyRefreshes);
+                Lookup::Compute(computation)
+            }
+            None => Lookup::Compute(computation),
         }
     }
 
@@ -264,7 +269,7 @@ impl Cache {
     }
 
     /// xorshift64* (Vigna 2016): spreads load, protects nothing.
-    fn random_word(&self) -> u64 {
+    pub(super) fn random_word(&self) -> u64 {
         let mut state = self.random.get();
         state ^= state >> 12;
         state ^= state << 25;
@@ -275,25 +280,14 @@ impl Cache {
 }
 
 impl Computation<'_> {
-    /// Stores the value that was computed; false when it could be stored nowhere.
+    /// Stores the value that was computed; false when somebody else has written meanwhile, or it
+    /// could be stored nowhere.
     pub fn finish(self, value: &Encoded) -> bool {
         let cache = self.cache;
         let now = cache.now();
-        if !cache.fits(value) {
-            return false;
-        }
         let cost = u32::try_from(now.since(self.began).as_millis()).unwrap_or(u32::MAX).max(1);
         let ttl = self.ttl.map(|ttl| ttl.mul_f64(1.0 - cache.settings.jitter * cache.random_unit()));
-        let meta = Meta {
-            fingerprint: self.fingerprint,
-            times: Times::lasting(ttl, self.grace, now),
-            cost,
-            slot: 0,
-            flags: if value.has_objects { flags::OBJECTS } else { 0 },
-            refs: self.refs,
-        };
-        let draft = Draft { name: &self.name, meta, body: &value.bytes };
-        cache.store(&[&draft], now).pop() == Some(true)
+        cache.store_token(&self.token, value, Times::lasting(ttl, self.grace, now), cost, now)
     }
 }
 

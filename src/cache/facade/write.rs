@@ -3,7 +3,7 @@
 use super::{Cache, Expiry, Local};
 use crate::cache::backing::{Item, Put, Taken};
 use crate::cache::codec::Encoded;
-use crate::cache::entry::{self, Entry};
+use crate::cache::entry;
 use crate::cache::keys::Key;
 use crate::cache::l1::{self, Condition, Record, SITE_SLOT, Stored};
 use crate::cache::meta::{Age, Meta, Times, flags};
@@ -13,7 +13,7 @@ use crate::remote::Fault;
 use crate::shm::Counter;
 
 /// How often a conditional write starts again because somebody else wrote in between.
-const ATTEMPTS: usize = 64;
+pub(super) const ATTEMPTS: usize = 64;
 
 /// A value on its way in.
 pub(super) struct Draft<'a> {
@@ -45,15 +45,6 @@ impl Cache {
     /// See [`Cache::set`].
     pub fn replace(&self, key: Key<'_>, value: &Encoded, expiry: Expiry, tags: &[&[u8]]) -> Result<bool> {
         self.write(key, value, expiry, tags, Condition::Present)
-    }
-
-    /// Stores `value` if what is stored under `key` is still `seen`, the encoded value that
-    /// [`Cache::latest`] returned.
-    ///
-    /// # Errors
-    /// See [`Cache::set`].
-    pub fn swap(&self, key: Key<'_>, seen: &[u8], value: &Encoded, expiry: Expiry) -> Result<bool> {
-        self.write(key, value, expiry, &[], Condition::Same(l1::mark(seen)))
     }
 
     /// Stores `items` in one round trip; whether each was stored.
@@ -180,8 +171,8 @@ impl Cache {
         }
         let draft = Draft { name: &name, meta, body: &value.bytes };
         Ok(match condition {
-            Condition::Always => self.store(&[&draft], now).pop() == Some(true),
-            _ => self.store_conditionally(&draft, condition, now),
+            Condition::Absent | Condition::Present => self.store_conditionally(&draft, condition, now),
+            _ => self.store(&[&draft], now).pop() == Some(true),
         })
     }
 
@@ -250,7 +241,7 @@ impl Cache {
     }
 
     /// The second layer does not take it: then nothing is stored under its key.
-    fn refuse(&self, draft: &Draft<'_>, now: Timestamp) -> bool {
+    pub(super) fn refuse(&self, draft: &Draft<'_>, now: Timestamp) -> bool {
         self.tally.count(Counter::CacheTooLarge);
         self.take(&[draft.name.to_vec()], now);
         self.l1.remove(&self.site, draft.name, now);
@@ -258,7 +249,7 @@ impl Cache {
     }
 
     /// It holds objects and nobody can sign it: it stays here, and the old value leaves there.
-    fn keep_unsigned(&self, draft: &Draft<'_>, now: Timestamp) -> bool {
+    pub(super) fn keep_unsigned(&self, draft: &Draft<'_>, now: Timestamp) -> bool {
         self.tally.count(Counter::CacheUnsigned);
         self.take(&[draft.name.to_vec()], now);
         self.l1.remove(&self.site, draft.name, now);
@@ -289,7 +280,8 @@ impl Cache {
         for _ in 0..ATTEMPTS {
             if looked {
                 seen = self.call(|backing| backing.fetch(&[item.key], false))?.entries.pop().flatten();
-                if !self.admits(condition, item.key, seen.as_deref(), now) {
+                let valid = seen.as_deref().is_some_and(|bytes| self.is_valid_entry(item.key, bytes, now));
+                if valid != (condition == Condition::Present) {
                     return Ok(false);
                 }
             }
@@ -317,24 +309,9 @@ impl Cache {
         Ok(None)
     }
 
-    /// Whether `condition` holds where `bytes` are in the second layer.
-    fn admits(&self, condition: Condition, name: &[u8], bytes: Option<&[u8]>, now: Timestamp) -> bool {
-        let entry = bytes.and_then(|bytes| self.valid_entry(name, bytes, now));
-        match condition {
-            Condition::Absent => entry.is_none(),
-            Condition::Present => entry.is_some(),
-            Condition::Same(seen) => entry.is_some_and(|entry| l1::mark(&entry.body) == seen),
-            Condition::Always | Condition::Unchanged(_) => true,
-        }
-    }
-
     fn is_valid_entry(&self, name: &[u8], bytes: &[u8], now: Timestamp) -> bool {
-        self.valid_entry(name, bytes, now).is_some()
-    }
-
-    fn valid_entry(&self, name: &[u8], bytes: &[u8], now: Timestamp) -> Option<Entry> {
-        let entry = self.open_entry(name, bytes)?;
-        (self.is_current(&entry.meta) && entry.meta.times.age(now) == Age::Fresh).then_some(entry)
+        let entry = self.open_entry(name, bytes);
+        entry.is_some_and(|entry| self.is_current(&entry.meta) && entry.meta.times.age(now) == Age::Fresh)
     }
 
     /// Deletes `names` in the second layer; whether a valid value was at each. What is not answered
@@ -361,16 +338,22 @@ impl Cache {
         self.l1.note_pending(&self.site, &Record::Key(name.to_vec()));
     }
 
-    fn largest_entry(&self) -> usize {
+    pub(super) fn largest_entry(&self) -> usize {
         self.shared.as_ref().map_or(usize::MAX, |shared| shared.backing.largest_entry())
     }
 
-    fn seal(&self, draft: &Draft<'_>) -> Option<Vec<u8>> {
+    pub(super) fn seal(&self, draft: &Draft<'_>) -> Option<Vec<u8>> {
         self.shared.as_ref()?;
         entry::seal(draft.name, &draft.meta, draft.body, self.signer.as_ref(), self.packing())
     }
 
-    fn keep_here_if(&self, draft: &Draft<'_>, condition: Condition, local: Local, now: Timestamp) -> bool {
+    pub(super) fn keep_here_if(
+        &self,
+        draft: &Draft<'_>,
+        condition: Condition,
+        local: Local,
+        now: Timestamp,
+    ) -> bool {
         let times = self.local_times(draft.meta.times, local, now);
         let meta = Meta { times, slot: self.slot(draft.name), ..draft.meta };
         let stored = self.l1.put(&self.site, draft.name, &meta, draft.body, condition, now);
@@ -382,7 +365,7 @@ impl Cache {
 
     /// The second layer is away: the value lives here for a moment, and the old one there is deleted
     /// when it is back.
-    fn keep_on_island(&self, draft: &Draft<'_>, condition: Condition, now: Timestamp) -> bool {
+    pub(super) fn keep_on_island(&self, draft: &Draft<'_>, condition: Condition, now: Timestamp) -> bool {
         self.tell_later(draft.name);
         self.keep_here_if(draft, condition, Local::Island, now)
     }

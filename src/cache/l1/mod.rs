@@ -85,8 +85,8 @@ pub enum Condition {
     Present,
     /// When nothing was removed since the ticket was had.
     Unchanged(Ticket),
-    /// When a valid value is there whose body has this [`mark`].
-    Same(u64),
+    /// When the stamp is still that of what is there.
+    Same(Stamp),
 }
 
 /// Proof of when something was read elsewhere.
@@ -95,6 +95,10 @@ pub struct Ticket {
     removals: u64,
     trust: Trust,
 }
+
+/// What identifies the entry at a key, or the reservation there: another one has another stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(u64);
 
 /// What became of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +164,41 @@ impl<'a> L1<'a> {
     /// Copies the value of `key` to the start of `out`. `None`: not here, expired beyond its grace,
     /// or of a generation that is gone.
     pub fn get(&self, site: &Site<'_>, key: &[u8], now: Timestamp, out: &mut Vec<u8>) -> Option<Hit> {
+        self.read(site, hash_of(site, key), key, now, out).filter(|hit| hit.meta.flags & flags::RESERVED == 0)
+    }
+
+    /// The same for somebody who is about to replace the value, or to read it elsewhere because
+    /// there is none: then `id` reserves its place, as `meta` says, and a later one replaces an
+    /// earlier one only for those who come after it. The stamp is for [`Condition::Same`]; `None`
+    /// when the shard is not to be had.
+    pub fn reserve(
+        &self,
+        site: &Site<'_>,
+        key: &[u8],
+        meta: &Meta,
+        id: u64,
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> (Option<Hit>, Option<Stamp>) {
         let hash = hash_of(site, key);
+        let seen = self.locked(self.small_index(hash), site, |shard| {
+            if let Some(hit) = self.read(site, hash, key, now, out) {
+                let stamp = stamp(&hit, out);
+                return ((hit.meta.flags & flags::RESERVED == 0).then_some(hit), Some(stamp));
+            }
+            let fingerprint = site.trust(meta.slot).mark(meta.fingerprint);
+            let meta = Meta { fingerprint, flags: flags::RESERVED, ..*meta };
+            let draft = Draft { hash, site: site.index(), key, meta: &meta, body: &id.to_ne_bytes() };
+            if self.put_small(shard, site, &draft, now) != Stored::Yes {
+                return (None, None);
+            }
+            (None, self.read(site, hash, key, now, out).map(|hit| stamp(&hit, out)))
+        });
+        seen.unwrap_or((None, None))
+    }
+
+    /// What is there and current, reservations included.
+    fn read(&self, site: &Site<'_>, hash: u64, key: &[u8], now: Timestamp, out: &mut Vec<u8>) -> Option<Hit> {
         let found = self.small(hash)?.read(hash, site.index(), key, out);
         let found = found.or_else(|| self.large(hash)?.read(hash, site.index(), key, out))?;
         let meta = found.meta;
@@ -300,18 +338,10 @@ impl<'a> L1<'a> {
             Condition::Present => self.holds_valid(shard, site, hash, key, now),
             Condition::Unchanged(ticket) => shard.removals() == ticket.removals,
             Condition::Same(seen) => {
-                self.holds_valid(shard, site, hash, key, now)
-                    && self.body_mark(shard, site, hash, key).is_some_and(|mark| mark == seen)
+                let mut out = Vec::new();
+                self.read(site, hash, key, now, &mut out).is_some_and(|hit| stamp(&hit, &out) == seen)
             }
         }
-    }
-
-    /// Called under the lock of the key's small shard, which keeps other calls on the key out.
-    fn body_mark(&self, shard: &Shard<'a>, site: &Site<'_>, hash: u64, key: &[u8]) -> Option<u64> {
-        let mut body = Vec::new();
-        let found = shard.read(hash, site.index(), key, &mut body);
-        let found = found.or_else(|| self.large(hash)?.read(hash, site.index(), key, &mut body))?;
-        body.get(..found.len).map(mark)
     }
 
     /// What it replaces goes first, so that an old value never outlives the new one.
@@ -403,13 +433,18 @@ impl<'a> L1<'a> {
     }
 }
 
-/// What tells one body from another, for [`Condition::Same`].
-pub fn mark(body: &[u8]) -> u64 {
-    xxh3_64_with_seed(body, 0)
+/// Times count milliseconds, and a reservation's body is its own: entries that are alike in all of this
+/// are the same value.
+fn stamp(hit: &Hit, body: &[u8]) -> Stamp {
+    let Meta { fingerprint, times, flags, .. } = hit.meta;
+    let seed = fingerprint ^ times.pack().rotate_left(32) ^ u64::from(flags);
+    Stamp(hash(body.get(..hit.len).unwrap_or(body), seed))
 }
 
 fn is_valid(meta: &Meta, site: &Site<'_>, now: Timestamp) -> bool {
-    meta.times.age(now) == Age::Fresh && site.block().is_current(meta.fingerprint, &meta.refs, meta.slot)
+    meta.flags & flags::RESERVED == 0
+        && meta.times.age(now) == Age::Fresh
+        && site.block().is_current(meta.fingerprint, &meta.refs, meta.slot)
 }
 
 impl Ledger for L1<'_> {
