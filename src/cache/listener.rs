@@ -15,8 +15,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::backing;
 use super::backing::redis::RedisBacking;
-use super::backing::{self, Backing};
 use super::l1::{L1, Site};
 use crate::clock::{Clock, Timestamp};
 use crate::remote::push::{Event, PushLink};
@@ -205,8 +205,7 @@ impl Session<'_> {
 
     fn take_over(&self, backing: &Mutex<RedisBacking>) -> Result<(), Fault> {
         let backing = backing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = backing.generations()?;
-        backing::adopt(&*backing, &self.site, known)
+        backing::adopt(&*backing, &self.site, |backing| backing.generations())
     }
 
     fn now(&self) -> u64 {

@@ -59,7 +59,7 @@ fn wait_until_back(world: &World, cache: &Cache) {
 #[test]
 fn a_dead_store_costs_next_to_nothing_once_the_breaker_is_open() {
     for layers in WITH_A_STORE {
-        let mut world = World::new(layers);
+        let mut world = World::hasty(layers);
         let cache = world.cache();
         set(&cache, key("k"), &int(1));
         kill(&mut world);
@@ -82,7 +82,7 @@ fn a_dead_store_costs_next_to_nothing_once_the_breaker_is_open() {
 #[test]
 fn a_host_on_its_own_still_caches_for_a_moment() {
     for layers in WITH_A_STORE {
-        let mut world = World::new(layers);
+        let mut world = World::hasty(layers);
         let cache = world.cache();
         kill(&mut world);
         assert!(set(&cache, key("k"), &int(1)));
@@ -102,7 +102,7 @@ fn a_host_on_its_own_still_caches_for_a_moment() {
 #[test]
 fn nothing_that_was_changed_during_an_outage_comes_back_after_it() {
     for layers in WITH_A_STORE {
-        let world = World::new(layers);
+        let world = World::hasty(layers);
         let cache = world.cache();
         let other_host = world.cache();
         for name in ["deleted", "changed", "counted", "flushed", "kept"] {
@@ -136,7 +136,7 @@ fn nothing_that_was_changed_during_an_outage_comes_back_after_it() {
 #[test]
 fn more_changes_than_can_be_remembered_flush_the_site() {
     for layers in WITH_A_STORE {
-        let world = World::new(layers);
+        let world = World::hasty(layers);
         let cache = world.cache();
         for n in 0..400 {
             set(&cache, key(&format!("key:{n}")), &int(n));
@@ -156,7 +156,7 @@ fn more_changes_than_can_be_remembered_flush_the_site() {
 #[test]
 fn a_store_that_comes_back_empty_empties_shared_memory_too() {
     for layers in [Layers::ShmRedisListening, Layers::ShmMemcached] {
-        let mut world = World::new(layers);
+        let mut world = World::hasty(layers);
         let cache = world.cache();
         set(&cache, key("k"), &int(1));
         get(&cache, key("k"));
@@ -173,7 +173,7 @@ fn a_store_that_comes_back_empty_empties_shared_memory_too() {
 #[test]
 fn a_slow_store_is_waited_for_within_its_limit() {
     for layers in WITH_A_STORE {
-        let world = World::new(layers);
+        let world = World::hasty(layers);
         let cache = world.cache();
         set(&cache, key("k"), &int(1));
         pause(&world);
@@ -190,7 +190,7 @@ fn a_slow_store_is_waited_for_within_its_limit() {
 
 #[test]
 fn a_full_redis_refuses_and_keeps_no_old_value() {
-    let world = World::new(Layers::ShmRedisListening);
+    let world = World::hasty(Layers::ShmRedisListening);
     let redis = world.redis.as_ref().unwrap();
     let cache = world.cache();
     set(&cache, key("k"), &int(1));
@@ -205,7 +205,7 @@ fn a_full_redis_refuses_and_keeps_no_old_value() {
 
 #[test]
 fn one_dead_memcached_of_three_costs_only_its_own_keys() {
-    let mut world = World::new(Layers::ShmMemcachedServers);
+    let mut world = World::hasty(Layers::ShmMemcachedServers);
     let cache = world.cache();
     let names: Vec<String> = (0..90).map(|n| format!("key:{n}")).collect();
     for name in &names {
@@ -225,7 +225,7 @@ fn one_dead_memcached_of_three_costs_only_its_own_keys() {
 
 #[test]
 fn values_with_objects_stay_here_when_nobody_can_sign_them() {
-    let world = World::new(Layers::ShmRedisListening);
+    let world = World::hasty(Layers::ShmRedisListening);
     let segment = World::segment();
     let mut host = world.host(segment, "unsigned");
     host.secret = None;
@@ -245,7 +245,7 @@ fn values_with_objects_stay_here_when_nobody_can_sign_them() {
 
 #[test]
 fn foreign_and_forged_entries_are_misses_and_forged_ones_are_counted() {
-    let world = World::new(Layers::ShmRedis);
+    let world = World::hasty(Layers::ShmRedis);
     let redis = world.redis.as_ref().unwrap();
     let cache = world.cache();
     let object = Value::Object { class: b"A".to_vec(), properties: vec![] };

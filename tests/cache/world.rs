@@ -9,6 +9,7 @@ use slbp::cache::keys::Key;
 use slbp::cache::settings::{Backend, Settings};
 use slbp::cache::value::{Tree, Value};
 use slbp::clock::{Clock, SystemClock};
+use slbp::remote::settings::{MemcachedSettings, RedisSettings};
 use slbp::shm::{Plan, Segment};
 
 use crate::common::memcached::MemcachedServer;
@@ -30,16 +31,6 @@ pub enum Layers {
 }
 
 impl Layers {
-    pub const ALL: [Layers; 7] = [
-        Layers::Shm,
-        Layers::ShmRedis,
-        Layers::ShmRedisListening,
-        Layers::ShmRedisCluster,
-        Layers::ShmRedisClusterListening,
-        Layers::ShmMemcached,
-        Layers::ShmMemcachedServers,
-    ];
-
     pub fn has_redis(self) -> bool {
         matches!(self, Self::ShmRedis | Self::ShmRedisListening)
     }
@@ -60,10 +51,24 @@ pub struct World {
     pub memcached: Vec<MemcachedServer>,
     cluster: Option<RedisCluster>,
     pub clock: Arc<dyn Clock>,
+    /// What the site's keys begin with.
+    pub prefix: String,
+    /// How long a connection and an answer may take.
+    limits: (Duration, Duration),
 }
 
 impl World {
+    /// Servers that are waited for, however starved the machine is: what is tested is not time.
     pub fn new(layers: Layers) -> Self {
+        Self::with_limits(layers, Duration::from_secs(10), Duration::from_secs(10))
+    }
+
+    /// Servers that are given up on as soon as by default: what is tested is an outage.
+    pub fn hasty(layers: Layers) -> Self {
+        Self::with_limits(layers, Duration::from_millis(200), Duration::from_millis(500))
+    }
+
+    fn with_limits(layers: Layers, timeout: Duration, read_timeout: Duration) -> Self {
         let redis = layers.has_redis().then(RedisServer::start);
         let cluster = layers.has_cluster().then(RedisCluster::start);
         let memcached = match layers {
@@ -73,23 +78,27 @@ impl World {
             }
             _ => Vec::new(),
         };
-        Self { layers, redis, memcached, cluster, clock: Arc::new(SystemClock) }
+        let (clock, prefix) = (Arc::new(SystemClock), "site".to_owned());
+        Self { layers, redis, memcached, cluster, clock, prefix, limits: (timeout, read_timeout) }
     }
 
     pub fn settings(&self) -> Settings {
+        let (timeout, read_timeout) = self.limits;
+        let redis = |settings| Backend::Redis(RedisSettings { timeout, read_timeout, ..settings });
         let backend = match (&self.redis, &self.cluster) {
-            (Some(redis), _) => Backend::Redis(redis.settings_unix()),
-            (_, Some(cluster)) => Backend::Redis(cluster.settings()),
+            (Some(server), _) => redis(server.settings_unix()),
+            (_, Some(cluster)) => redis(cluster.settings()),
             _ if !self.memcached.is_empty() => {
                 let servers: Vec<&MemcachedServer> = self.memcached.iter().collect();
-                Backend::Memcached(MemcachedServer::settings(&servers))
+                let settings = MemcachedServer::settings(&servers);
+                Backend::Memcached(MemcachedSettings { timeout, read_timeout, ..settings })
             }
             _ => Backend::Shm,
         };
         Settings {
             backend,
             expiration: Some(Duration::from_secs(3600)),
-            prefix: "site".to_owned(),
+            prefix: self.prefix.clone(),
             max_value_size: 1 << 20,
             compress_from: 1024,
             site_share: 1.0,

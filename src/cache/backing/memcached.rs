@@ -25,7 +25,7 @@ use crate::cache::meta::KEY_SLOTS;
 use crate::clock::Clock;
 use crate::error::Result as CrateResult;
 use crate::remote::breaker::State;
-use crate::remote::memcached::protocol::{self, Mode, Reply, Request, expiry};
+use crate::remote::memcached::protocol::{self, Mode, Reply, Request, expiry, expiry_in_ticks};
 use crate::remote::memcached::{MemcachedLink, Routed, SharedLink};
 use crate::remote::settings::MemcachedSettings;
 use crate::remote::{Fault, FaultKind};
@@ -130,24 +130,27 @@ impl MemcachedBacking {
         self.counted(item.key, vec![Request::store(&self.entry(item.key), item.entry, expires, 0, mode)])
     }
 
-    /// Every server's copy of the generations, as far as they answer.
-    fn copies(&self) -> Result<Vec<(usize, Generations)>, Fault> {
+    /// Every server's copy of the generations, as far as they answer, and what they amount to, under the
+    /// version that these very copies have.
+    fn read_copies(&self) -> Result<(Vec<(usize, Generations)>, Generations), Fault> {
         let item = self.generations_item();
         let requests: Vec<Routed> =
             (0..self.servers()).map(|server| Routed { server, request: Request::get(&item) }).collect();
         let replies = answered(self.try_ask(&requests))?;
+        let version = version_in(&replies);
         let copies = replies.into_iter().enumerate().filter_map(|(server, reply)| match reply.ok()? {
             Reply::Found(found) => Some((server, decode(&found.value))),
             _ => Some((server, Generations::default())),
         });
-        Ok(copies.collect())
+        let copies: Vec<_> = copies.collect();
+        let known = Generations { version, ..merge(copies.iter().map(|(_, copy)| copy)) };
+        Ok((copies, known))
     }
 
-    /// The copies and what they amount to. Where there was none, the site's first generation begins;
-    /// of hosts that do this at the same time the first one wins.
-    fn known(&self) -> Result<(Vec<(usize, Generations)>, Generations), Fault> {
-        let copies = self.copies()?;
-        let known = merge(copies.iter().map(|(_, copy)| copy));
+    /// The same. Where there was no copy, the site's first generation begins; of hosts that do this at
+    /// the same time the first one wins.
+    fn copies(&self) -> Result<(Vec<(usize, Generations)>, Generations), Fault> {
+        let (copies, known) = self.read_copies()?;
         if !known.slots.is_empty() {
             return Ok((copies, known));
         }
@@ -157,9 +160,7 @@ impl MemcachedBacking {
         let adds: Vec<Routed> =
             copies.iter().map(|(server, _)| Routed { server: *server, request: add.clone() }).collect();
         answered(self.try_ask(&adds))?;
-        let copies = self.copies()?;
-        let known = merge(copies.iter().map(|(_, copy)| copy));
-        Ok((copies, known))
+        self.read_copies()
     }
 
     /// Sees to it that the copy of `server` is nowhere behind `known`, whoever else changes it too.
@@ -184,20 +185,18 @@ impl MemcachedBacking {
         Err(Fault::new(FaultKind::Command, "the generations change all the time"))
     }
 
-    /// Brings up every copy that is behind `known`. A server that fails is brought up when it is back.
-    fn bring_all_up(&self, copies: &[(usize, Generations)], known: &Generations) {
-        for (server, _) in copies.iter().filter(|(_, copy)| merge([copy]) != *known) {
-            let _ = self.bring_up(*server, known);
+    /// Brings up every copy that is behind `known`. A server that fails is brought up when it is back;
+    /// it is an error only when no server knows it all.
+    fn bring_all_up(&self, copies: &[(usize, Generations)], known: &Generations) -> Result<(), Fault> {
+        let results = copies.iter().map(|(server, copy)| match copy.slots == known.slots {
+            true => Ok(()),
+            false => self.bring_up(*server, known),
+        });
+        let results: Vec<_> = results.collect();
+        match results.iter().any(Result::is_ok) {
+            true => Ok(()),
+            false => results.into_iter().collect(),
         }
-    }
-
-    /// The generations with the version under which the servers have them.
-    fn with_version(&self, known: Generations) -> Result<Generations, Fault> {
-        let item = self.generations_item();
-        let looks: Vec<Routed> =
-            (0..self.servers()).map(|server| Routed { server, request: Request::look(&item) }).collect();
-        let replies = answered(self.try_ask(&looks))?;
-        Ok(Generations { version: version_in(&replies), ..known })
     }
 
     fn ask_server(&self, server: usize, request: Request) -> Result<Reply, Fault> {
@@ -280,7 +279,7 @@ impl Backing for MemcachedBacking {
             };
             let sum = value.saturating_add(offset).max(0);
             let changed = [head, sum.to_string().as_bytes()].concat();
-            let expires = expiry(found.ttl.map(Duration::from_secs), self.clock.now());
+            let expires = expiry_in_ticks(found.ttl, self.clock.now());
             let store = Request::store(&item, &changed, expires, 0, Mode::Unchanged(found.unique));
             let replies = self.ask(&self.counted(key, vec![store]))?;
             match replies.first() {
@@ -293,18 +292,20 @@ impl Backing for MemcachedBacking {
     }
 
     fn generations(&self) -> Result<Generations, Fault> {
-        let (copies, known) = self.known()?;
-        self.bring_all_up(&copies, &known);
-        self.with_version(known)
+        let (copies, known) = self.copies()?;
+        self.bring_all_up(&copies, &known)?;
+        Ok(known)
     }
 
     fn begin(&self, slots: &[u16], after: u64) -> Result<Generations, Fault> {
-        let (copies, known) = self.known()?;
+        let (copies, known) = self.copies()?;
         let next = self.now_micros().max(newest(&known) + 1).max(after + 1);
         let begun = Generations { version: 0, slots: slots.iter().map(|slot| (*slot, next)).collect() };
-        let known = merge([&known, &begun]);
-        self.bring_all_up(&copies, &known);
-        self.with_version(known)
+        // The copies change with this, so the next request finds another version and asks again: others
+        // may have begun something too.
+        let known = Generations { version: known.version, ..merge([&known, &begun]) };
+        self.bring_all_up(&copies, &known)?;
+        Ok(known)
     }
 
     fn lock(&self, key: &[u8], token: u64, ttl: Duration) -> Result<bool, Fault> {

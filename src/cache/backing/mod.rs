@@ -16,16 +16,23 @@ use crate::remote::Fault;
 use crate::remote::breaker::{Breaker, Policy, State};
 use crate::shm::{Cell, Segment};
 
-/// Takes over what the store knows of the generations. Where this host is ahead (it has flushed on
-/// its own, or the store was emptied), the store is made to follow, or hosts would never agree.
-pub(super) fn adopt(backing: &dyn Backing, site: &Site<'_>, mut known: Generations) -> Result<(), Fault> {
-    let ahead: Vec<(u16, u64)> = site
-        .generations()
-        .filter(|(slot, ours)| {
-            let theirs = known.slots.iter().find(|(known, _)| known == slot);
-            *ours > theirs.map_or(0, |(_, generation)| *generation)
-        })
-        .collect();
+/// Takes over the generations that `ask` gets from the store. Where this host is ahead (it has flushed
+/// on its own, or the store was emptied), the store is made to follow, or hosts would never agree.
+///
+/// What this host has is looked at before the store is asked: a generation that another worker begins
+/// there meanwhile is no reason to begin one more, which would end what was stored since.
+pub(super) fn adopt(
+    backing: &dyn Backing,
+    site: &Site<'_>,
+    ask: impl FnOnce(&dyn Backing) -> Result<Generations, Fault>,
+) -> Result<(), Fault> {
+    let ours: Vec<(u16, u64)> = site.generations().collect();
+    let mut known = ask(backing)?;
+    let ahead = ours.into_iter().filter(|(slot, ours)| {
+        let theirs = known.slots.iter().find(|(known, _)| known == slot);
+        *ours > theirs.map_or(0, |(_, generation)| *generation)
+    });
+    let ahead: Vec<(u16, u64)> = ahead.collect();
     if let Some(newest) = ahead.iter().map(|(_, ours)| *ours).max() {
         let slots: Vec<u16> = ahead.iter().map(|(slot, _)| *slot).collect();
         known = backing.begin(&slots, newest)?;
@@ -147,4 +154,97 @@ pub trait Backing: Send {
 
     /// Where its breaker stands.
     fn state(&self) -> State;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::l1::{L1, SITE_SLOT};
+    use crate::clock::Timestamp;
+    use crate::remote::FaultKind;
+    use crate::shm::Plan;
+    use std::cell::RefCell;
+
+    /// A store that has only generations, and notes which of them are begun.
+    #[derive(Default)]
+    struct Store {
+        begun: RefCell<Vec<(Vec<u16>, u64)>>,
+    }
+
+    fn unused<T>() -> Result<T, Fault> {
+        Err(Fault::new(FaultKind::Down, "not used here"))
+    }
+
+    impl Backing for Store {
+        fn fetch(&self, _: &[&[u8]], _: bool) -> Result<Fetched, Fault> {
+            unused()
+        }
+        fn store(&self, _: &[Item<'_>]) -> Result<Vec<Put>, Fault> {
+            unused()
+        }
+        fn store_if(&self, _: &Item<'_>, _: Option<&[u8]>) -> Result<bool, Fault> {
+            unused()
+        }
+        fn take(&self, _: &[&[u8]]) -> Result<Vec<Taken>, Fault> {
+            unused()
+        }
+        fn add(&self, _: &[u8], _: &[u8], _: i64) -> Result<Option<i64>, Fault> {
+            unused()
+        }
+        fn generations(&self) -> Result<Generations, Fault> {
+            unused()
+        }
+        fn begin(&self, slots: &[u16], after: u64) -> Result<Generations, Fault> {
+            self.begun.borrow_mut().push((slots.to_vec(), after));
+            Ok(known(9, &[(SITE_SLOT, after + 1)]))
+        }
+        fn lock(&self, _: &[u8], _: u64, _: Duration) -> Result<bool, Fault> {
+            unused()
+        }
+        fn unlock(&self, _: &[u8], _: u64) -> Result<(), Fault> {
+            unused()
+        }
+        fn largest_entry(&self) -> usize {
+            0
+        }
+        fn state(&self) -> State {
+            State::Closed { failures: 0 }
+        }
+    }
+
+    fn known(version: u64, slots: &[(u16, u64)]) -> Generations {
+        Generations { version, slots: slots.to_vec() }
+    }
+
+    fn on_a_site(check: impl FnOnce(&Store, &Site<'_>)) {
+        let segment = Segment::anonymous(&Plan { cache: 1 << 20, ..Plan::smallest() }).unwrap();
+        let l1 = L1::open(&segment, 1.0).unwrap();
+        check(&Store::default(), &l1.site(b"site", Timestamp::from_secs(1)).unwrap());
+    }
+
+    #[test]
+    fn a_store_that_is_behind_is_made_to_follow() {
+        on_a_site(|store, site| {
+            site.learn(SITE_SLOT, 70);
+            adopt(store, site, |_| Ok(known(5, &[(SITE_SLOT, 60)]))).unwrap();
+            assert_eq!(*store.begun.borrow(), [(vec![SITE_SLOT], 70)]);
+            assert_eq!(site.generations().collect::<Vec<_>>(), [(SITE_SLOT, 71)]);
+            assert_eq!(site.version(), 9);
+        });
+    }
+
+    /// One worker asks, another flushes before the answer is there: values stored since the flush stay.
+    #[test]
+    fn a_flush_while_the_store_is_asked_is_not_repeated() {
+        on_a_site(|store, site| {
+            site.learn(SITE_SLOT, 60);
+            let answer = |_: &dyn Backing| {
+                site.learn(SITE_SLOT, 80);
+                Ok(known(5, &[(SITE_SLOT, 60)]))
+            };
+            adopt(store, site, answer).unwrap();
+            assert!(store.begun.borrow().is_empty());
+            assert_eq!(site.generations().collect::<Vec<_>>(), [(SITE_SLOT, 80)]);
+        });
+    }
 }

@@ -34,9 +34,12 @@ impl Cache {
         result
     }
 
-    /// Takes over what the store knows of the generations.
-    pub(super) fn adopt(&self, known: Generations) -> Result<(), Fault> {
-        self.call(|backing| backing::adopt(backing, &self.site, known))
+    /// Takes over the generations that `ask` gets from the store.
+    pub(super) fn adopt(
+        &self,
+        ask: impl FnOnce(&dyn Backing) -> Result<Generations, Fault>,
+    ) -> Result<(), Fault> {
+        self.call(|backing| backing::adopt(backing, &self.site, ask))
     }
 
     /// Tells the store what it missed while it was away, if it missed something. What is still left
@@ -82,8 +85,7 @@ impl Cache {
         if !slots.is_empty() {
             slots.sort_unstable();
             slots.dedup();
-            let known = self.call(|backing| backing.begin(&slots, 0))?;
-            self.adopt(known)?;
+            self.adopt(|backing| backing.begin(&slots, 0))?;
             self.tally.add(Counter::CacheOutageFlushes, u64::from(pending.overflowed));
         }
         if keys.is_empty() {

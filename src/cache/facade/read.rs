@@ -159,8 +159,7 @@ impl Cache {
     /// Takes over what has changed in the second layer since this host last asked.
     fn learn(&self, changes: &Changes, now: Timestamp) -> Result<(), Fault> {
         if changes.version == 0 || changes.version != self.site.version() {
-            let known = self.call(|backing| backing.generations())?;
-            self.adopt(known)?;
+            self.adopt(|backing| backing.generations())?;
         }
         for (slot, writes) in changes.key_slots.iter().enumerate() {
             self.site.learn_writes(slot, *writes);

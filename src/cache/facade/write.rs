@@ -134,10 +134,7 @@ impl Cache {
         if slots.is_empty() {
             return;
         }
-        if self.shared.is_some()
-            && let Ok(known) = self.call(|backing| backing.begin(slots, 0))
-            && self.adopt(known).is_ok()
-        {
+        if self.shared.is_some() && self.adopt(|backing| backing.begin(slots, 0)).is_ok() {
             return;
         }
         let now = self.now();

@@ -100,11 +100,23 @@ pub fn is_plain(key: &[u8]) -> bool {
     !key.is_empty() && key.len() <= MAX_KEY && key.iter().all(|byte| (0x21..0x7F).contains(byte))
 }
 
-/// An item's expiry as the protocol writes it: 0 is never, and parts of a second count as one.
+/// An item's expiry as the protocol writes it; `None` is never. Parts of a second count as one, and
+/// one more, because the server's clock ticks once a second: what is stored just before a tick would
+/// be a second old right after it.
 pub fn expiry(ttl: Option<Duration>, now: Timestamp) -> u64 {
-    let Some(ttl) = ttl else { return 0 };
-    let seconds = ttl.as_millis().div_ceil(1000).max(1).min(u128::from(u32::MAX)) as u64;
-    if seconds <= MAX_RELATIVE { seconds } else { now.secs().saturating_add(seconds) }
+    expiry_in_ticks(
+        ttl.map(|ttl| u64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).saturating_add(1)),
+        now,
+    )
+}
+
+/// The same from what the server said was left, so that nothing is lengthened.
+pub fn expiry_in_ticks(ticks: Option<u64>, now: Timestamp) -> u64 {
+    match ticks.map(|ticks| ticks.clamp(1, u64::from(u32::MAX))) {
+        None => 0,
+        Some(ticks) if ticks <= MAX_RELATIVE => ticks,
+        Some(ticks) => now.secs().saturating_add(ticks),
+    }
 }
 
 /// An item that was read.
@@ -241,11 +253,13 @@ mod tests {
     fn expiries_are_seconds_or_an_instant() {
         let now = Timestamp::from_secs(1_700_000_000);
         assert_eq!(expiry(None, now), 0);
-        assert_eq!(expiry(Some(Duration::from_millis(1)), now), 1);
-        assert_eq!(expiry(Some(Duration::from_millis(1001)), now), 2);
-        assert_eq!(expiry(Some(Duration::from_secs(MAX_RELATIVE)), now), MAX_RELATIVE);
-        let year = Duration::from_secs(365 * 24 * 3600);
-        assert_eq!(expiry(Some(year), now), 1_700_000_000 + year.as_secs());
+        assert_eq!(expiry(Some(Duration::from_millis(1)), now), 2);
+        assert_eq!(expiry(Some(Duration::from_millis(1001)), now), 3);
+        assert_eq!(expiry(Some(Duration::MAX), now), 1_700_000_000 + u64::from(u32::MAX));
+        assert_eq!(expiry_in_ticks(Some(0), now), 1);
+        assert_eq!(expiry_in_ticks(Some(MAX_RELATIVE), now), MAX_RELATIVE);
+        let year = 365 * 24 * 3600;
+        assert_eq!(expiry_in_ticks(Some(year), now), 1_700_000_000 + year);
     }
 
     #[test]
