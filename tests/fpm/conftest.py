@@ -37,6 +37,12 @@ class Pool:
         assert response.status == 200, response.body + response.errors
         return json.loads(response.body)
 
+    def call(self, script: Path, timeout: float = 20, **query) -> dict:
+        """One request of another script."""
+        response = fastcgi.request(self.fpm.socket, script, urlencode(query), timeout=timeout)
+        assert response.status == 200, response.body + response.errors
+        return json.loads(response.body)
+
     def ask_many(self, times: int, threads: int = 8, **what) -> list[dict]:
         with ThreadPoolExecutor(threads) as executor:
             return list(executor.map(lambda _: self.ask(**what), range(times)))
@@ -48,9 +54,9 @@ class Pool:
         """What PHP and php-fpm have logged."""
         return "".join(file.read_text() for file in self.log.iterdir())
 
-    def cli(self, account: Optional[accounts.Account] = None, **query) -> dict:
+    def cli(self, account: Optional[accounts.Account] = None, script: Path = SCRIPT, **query) -> dict:
         """The same call from the command line, with the same settings."""
-        return json.loads(self.configuration.run(account or self.account, SCRIPT, urlencode(query)).stdout)
+        return json.loads(self.configuration.run(account or self.account, script, urlencode(query)).stdout)
 
 
 @pytest.fixture
