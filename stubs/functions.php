@@ -17,3 +17,23 @@ function slbp_version(): string
 function slbp_info(): array
 {
 }
+
+/**
+ * For the process that the extension starts for backups with `async`: does the job on standard input.
+ *
+ * @internal
+ *
+ * @return array{string, string} The file that loads WordPress for what is left to do, and the site's host name.
+ */
+function slbp_backup_worker(): array
+{
+}
+
+/**
+ * For the same process, once WordPress is loaded: options, caches, mail.
+ *
+ * @internal
+ */
+function slbp_backup_worker_end(): void
+{
+}

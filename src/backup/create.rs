@@ -161,8 +161,19 @@ impl<'a> Plan<'a> {
 
 /// Plans and makes the backup that `request` asks for.
 pub fn create(locked: &Locked<'_>, request: &Request, clock: &dyn Clock) -> Result<Manifest> {
+    create_announced(locked, request, clock, &mut |_| {})
+}
+
+/// As [`create`], and tells `announce` the id as soon as there is a report on it.
+pub fn create_announced(
+    locked: &Locked<'_>,
+    request: &Request,
+    clock: &dyn Clock,
+    announce: &mut dyn FnMut(&BackupId),
+) -> Result<Manifest> {
     let plan = Plan::new(locked, request, clock)?;
     let progress = Progress::begin(locked, "create", &plan.id, clock)?;
+    announce(&plan.id);
     let outcome = plan.execute(locked, clock, &progress);
     progress.end(&outcome);
     outcome

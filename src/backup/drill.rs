@@ -12,11 +12,12 @@ use mysql::Opts;
 use serde::Serialize;
 
 use super::catalog::delete;
-use super::create::{self, create};
+use super::create::{self, create_announced};
 use super::database::{self, Load, Shadow};
 use super::fault::fault;
 use super::files::{Differences, INDEX, Source, compare, relocated, stage};
 use super::format::{BackupType, DatabasePart, Manifest, Purpose};
+use super::id::BackupId;
 use super::journal::{Journal, Phase};
 use super::lock::Locked;
 use super::progress::Progress;
@@ -72,6 +73,16 @@ pub struct Details {
 
 /// Tests recovery with a backup like `request`, taken as an incremental of the newest chain.
 pub fn drill(locked: &Locked<'_>, request: &create::Request, clock: &dyn Clock) -> Result<Outcome> {
+    drill_announced(locked, request, clock, &mut |_| {})
+}
+
+/// As [`drill`], and tells `announce` the id of the backup that is made for it.
+pub fn drill_announced(
+    locked: &Locked<'_>,
+    request: &create::Request,
+    clock: &dyn Clock,
+    announce: &mut dyn FnMut(&BackupId),
+) -> Result<Outcome> {
     let newest = locked.manifests()?.into_iter().find(|manifest| manifest.purpose != Purpose::Drill);
     let mut outcome = Outcome {
         rpo_seconds: newest.map(|manifest| clock.now().secs().saturating_sub(manifest.created_at)),
@@ -83,7 +94,7 @@ pub fn drill(locked: &Locked<'_>, request: &create::Request, clock: &dyn Clock) 
         id: None,
         ..request.clone()
     };
-    match create(locked, &request, clock) {
+    match create_announced(locked, &request, clock, announce) {
         Ok(manifest) => {
             outcome.backup_creation = true;
             let progress = Progress::begin(locked, "drill", &manifest.id, clock)?;
@@ -95,6 +106,7 @@ pub fn drill(locked: &Locked<'_>, request: &create::Request, clock: &dyn Clock) 
                 && outcome.database_verification
                 && outcome.files_verification
                 && outcome.cleanup;
+            progress.set_result(&outcome);
             let end =
                 if outcome.overall_success { Ok(()) } else { Err(fault(outcome.details.errors.join("; "))) };
             progress.end(&end);

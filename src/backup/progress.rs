@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::fault::{file, malformed};
 use super::id::BackupId;
@@ -64,6 +65,9 @@ pub struct Report {
     pub updated_at: u64,
     /// The reason of a failure.
     pub message: String,
+    /// What came of a restore or a test.
+    #[serde(default)]
+    pub result: Value,
 }
 
 /// Where work reports to. Threads add up without a lock; whoever comes after the interval writes.
@@ -132,6 +136,13 @@ impl<'a> Progress<'a> {
     pub fn part_done(&self) {
         self.done_parts.fetch_add(1, Ordering::Relaxed);
         self.tick();
+    }
+
+    /// What came of the work, for whoever reads the report of its end.
+    pub fn set_result(&self, result: &impl Serialize) {
+        // Nothing of ours has a key that is not a string, which is all that could fail.
+        let value = serde_json::to_value(result).unwrap_or_default();
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).result = value;
     }
 
     /// Ends the report with the outcome of the work.

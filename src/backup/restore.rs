@@ -87,13 +87,14 @@ pub struct Preview {
 }
 
 /// What a restore did.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// As it was foreseen.
     pub preview: Preview,
     /// The backup of what was replaced.
     pub safety: Option<BackupId>,
     /// The settings to apply through the host, when the configuration was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Document>,
     /// What could not be tidied up.
     pub warnings: Vec<String>,
@@ -142,8 +143,22 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// The site is as it was.
     pub fn execute(self, locked: &Locked<'_>, clock: &dyn Clock) -> Result<Outcome> {
+        self.execute_announced(locked, clock, &mut |_| {})
+    }
+
+    /// As [`Plan::execute`], and tells `announce` the id as soon as there is a report on it.
+    pub fn execute_announced(
+        self,
+        locked: &Locked<'_>,
+        clock: &dyn Clock,
+        announce: &mut dyn FnMut(&BackupId),
+    ) -> Result<Outcome> {
         let progress = Progress::begin(locked, "restore", &self.manifest.id, clock)?;
+        announce(&self.manifest.id);
         let outcome = self.run(locked, clock, &progress);
+        if let Ok(outcome) = &outcome {
+            progress.set_result(&outcome);
+        }
         progress.end(&outcome);
         outcome
     }
@@ -408,6 +423,12 @@ impl<'a> Run<'a> {
         self.journal.swap.after = after;
         Ok(())
     }
+}
+
+/// The name of the database that a restore which died was changing; `None` when none died, or it was
+/// of files alone.
+pub fn interrupted_database(store: &Store) -> Result<Option<String>> {
+    Ok(Journal::read(store)?.and_then(|journal| journal.database))
 }
 
 /// Ends a restore that died: takes it back or finishes it. `None` when there was none.

@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<35> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<37> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -56,6 +56,8 @@ static DIRECTIVES: IniEntryDefs<35> = IniEntryDefs::new([
     system(c"slbp.cache_prefix", c""),
     system(c"slbp.cache_max_value_size", c""),
     system(c"slbp.cache_site_share", c""),
+    system(c"slbp.backup_dir", c""),
+    system(c"slbp.php_cli", c""),
     IniEntryDef::end(),
 ]);
 

@@ -11,6 +11,7 @@
 //! - no PHP class implements `Default`, or subclasses lose their own methods.
 #![allow(unsafe_code)]
 
+mod backup;
 mod cache;
 mod class_table;
 mod classes;
@@ -29,7 +30,7 @@ use ext_php_rs::prelude::*;
 /// What PHP asks for when it loads the extension: the registration list, and nothing else.
 #[php_module]
 pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
-    info::functions(module)
+    backup::worker::functions(info::functions(module))
         .name("slbp")
         .version(info::VERSION)
         .startup_function(lifecycle::startup)
@@ -38,6 +39,7 @@ pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
         .request_shutdown_function(lifecycle::request_shutdown)
         .post_deactivate_function(lifecycle::post_deactivate)
         .info_function(info::phpinfo)
+        .class::<classes::backup_manager::BackupManager>()
         .class::<classes::rate_limiter::RateLimiter>()
         .class::<classes::performance_optimizer::PerformanceOptimizer>()
         .class::<classes::object_cache::ObjectCache>()

@@ -9,6 +9,7 @@
 
 pub mod fields;
 pub mod lax;
+pub mod recorded;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -149,7 +149,8 @@ pub fn connect(settings: &DatabaseSettings) -> Result<Conn, DatabaseFault> {
     Ok(conn)
 }
 
-fn options(settings: &DatabaseSettings) -> Opts {
+/// How the driver is told.
+pub fn options(settings: &DatabaseSettings) -> Opts {
     let builder = OptsBuilder::new()
         .user(Some(settings.user.as_str()))
         .pass(Some(settings.password.reveal()))

@@ -23,6 +23,9 @@ pub enum BackupType {
 }
 
 impl BackupType {
+    /// Every type.
+    pub const ALL: [Self; 3] = [Self::Full, Self::Incremental, Self::Differential];
+
     /// The type's name in the API.
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,6 +68,12 @@ pub enum Component {
 }
 
 impl Component {
+    /// Every component.
+    pub const ALL: [Self; 3] = [Self::Database, Self::Files, Self::Config];
+
+    /// Their names, as error messages list them.
+    pub const NAMES: &str = "'database', 'files' or 'config'";
+
     /// The component's name in the API.
     pub const fn name(self) -> &'static str {
         match self {

@@ -61,6 +61,11 @@ impl<'a> Request<'a> {
         json::from_zval(&self.ask("get_json_params", None)?).ok().filter(|v| !v.is_null())
     }
 
+    /// The body as it was sent.
+    pub fn body(&self) -> Option<String> {
+        self.ask("get_body", None)?.string()
+    }
+
     /// A request header.
     pub fn header(&self, name: &str) -> Option<String> {
         self.ask("get_header", Some(name))?.string()
