@@ -164,6 +164,11 @@ class SLBP_Object_Cache
     {
     }
 
+    /** @return 'shm'|'redis'|'memcached' what stands behind shared memory; 'shm' for nothing. Asks nobody. */
+    public function backend(): string
+    {
+    }
+
     /** @return array<string, mixed> as SLBP_Performance_Optimizer::get_cache_stats() */
     public function stats(): array
     {

@@ -6,7 +6,17 @@
  */
 
 register_activation_hook( SLBP_PLUGIN_FILE, 'slbp_install_dropins' );
-register_deactivation_hook( SLBP_PLUGIN_FILE, 'slbp_remove_dropins' );
+
+// The object cache: its file, its page, what Site Health says, its command.
+add_action( 'admin_init', 'slbp_update_object_cache' );
+add_action( 'admin_menu', 'slbp_add_object_cache_page' );
+add_action( 'admin_post_slbp_object_cache', 'slbp_press_object_cache_button' );
+add_filter( 'site_status_tests', 'slbp_add_site_health_test' );
+add_filter( 'debug_information', 'slbp_add_debug_information' );
+if ( defined( 'WP_CLI' ) && WP_CLI ) {
+	require __DIR__ . '/includes/class-slbp-cache-command.php';
+	WP_CLI::add_command( 'slbp cache', 'SLBP_Cache_Command' );
+}
 
 // REST: routes, limits before the work, headers after it.
 add_action( 'rest_api_init', 'slbp_register_rest_routes' );

@@ -1,7 +1,7 @@
 <?php
 /**
  * Plugin Name:       SLBP
- * Description:       Wires the native slbp extension to WordPress: rate limits on REST, login, XML-RPC and admin-ajax, and health probes.
+ * Description:       Wires the native slbp extension to WordPress: an object cache, rate limits on REST, login, XML-RPC and admin-ajax, and health probes.
  * Version:           0.1.0
  * Requires at least: 6.5
  * Requires PHP:      8.1
@@ -20,14 +20,18 @@ if ( ! defined( 'ABSPATH' ) ) {
 	exit;
 }
 
+define( 'SLBP_PLUGIN_FILE', __FILE__ );
+
 require __DIR__ . '/includes/requirements.php';
+require __DIR__ . '/includes/dropins.php';
+
+register_deactivation_hook( SLBP_PLUGIN_FILE, 'slbp_remove_dropins' );
 
 if ( '' !== slbp_missing_requirement() ) {
 	add_action( 'admin_notices', 'slbp_show_missing_requirement' );
 	return;
 }
 
-define( 'SLBP_PLUGIN_FILE', __FILE__ );
 define( 'SLBP_REST_NAMESPACE', 'skylearn-billing-pro/v1' );
 
 require slbp_container_file();
@@ -38,5 +42,7 @@ require __DIR__ . '/includes/health.php';
 require __DIR__ . '/includes/rest-routes.php';
 require __DIR__ . '/includes/rest-limits.php';
 require __DIR__ . '/includes/auth-protection.php';
-require __DIR__ . '/includes/dropins.php';
+require __DIR__ . '/includes/object-cache.php';
+require __DIR__ . '/includes/object-cache-page.php';
+require __DIR__ . '/includes/site-health.php';
 require __DIR__ . '/hooks.php';

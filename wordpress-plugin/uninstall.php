@@ -1,6 +1,6 @@
 <?php
 /**
- * Removes what only this plugin uses. The limits and lists may belong to the billing plugin as well,
+ * Removes what only this plugin uses, its drop-ins first. The limits and lists may belong to the billing plugin as well,
  * so they go only when wp-config.php says so: define( 'SLBP_REMOVE_DATA', true ).
  *
  * @package SLBP
@@ -9,6 +9,9 @@
 if ( ! defined( 'WP_UNINSTALL_PLUGIN' ) ) {
 	exit;
 }
+
+require_once __DIR__ . '/includes/dropins.php';
+slbp_remove_dropins();
 
 $slbp_options = array( 'slbp_rate_limit_all_rest', 'slbp_draining', 'slbp_rate_limit_lists_revision' );
 if ( defined( 'SLBP_REMOVE_DATA' ) && SLBP_REMOVE_DATA ) {

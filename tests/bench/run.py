@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from tests.bench import loading
+from tests.bench import loading, pages
 from tests.support import account, ports, redis
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -51,8 +51,9 @@ def main(extension):
             rows += measure(extension, "limiter.php", str(server.socket))
         finally:
             server.stop()
-    write(ROOT / "README.md", table(rows))
-    print(table(rows))
+        text = f"{table(rows)}\n\n{pages.table(pages.measure(extension, folder))}"
+    write(ROOT / "README.md", text)
+    print(text)
 
 
 if __name__ == "__main__":

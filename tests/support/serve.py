@@ -32,7 +32,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stopped.set())
 
     try:
-        with Stack(options.data, options.port, options.extension, options.workers, options=DEMO_OPTIONS) as stack:
+        with Stack(options.data, options.port, options.extension, options.workers, options=DEMO_OPTIONS, object_cache=True) as stack:
             print(_welcome(stack), flush=True)
             while not stopped.wait(1):
                 _require_running(stack)

@@ -38,6 +38,7 @@ class Stack:
         constants: Optional[Mapping[str, object]] = None,
         options: Optional[Mapping[str, object]] = None,
         pool: Optional[Mapping[str, object]] = None,
+        object_cache: bool = False,
     ):
         state.mkdir(parents=True, exist_ok=True)
         self.state = state.resolve()
@@ -45,6 +46,7 @@ class Stack:
         self.account = accounts.choose(self.state, PLUGIN / "slbp.php", *([extension] if extension else []))
         self.constants = constants or {}
         self.options = options or {}
+        self.object_cache = object_cache
         self._lock = None
 
         run, log, conf, tmp = (self.state / name for name in ("run", "log", "conf", "tmp"))
@@ -81,7 +83,7 @@ class Stack:
         self._take_lock()
         self._end_leftovers()
         self.mariadb.start()
-        self.wordpress.install(BUILD, self.mariadb, self.configuration, self.constants, self.options)
+        self.wordpress.install(BUILD, self.mariadb, self.configuration, self.constants, self.options, self.object_cache)
         self.fpm.start()
         self.nginx.start()
         self._write_down_pids()

@@ -43,11 +43,12 @@ class WordPress:
         configuration: php.Configuration,
         constants: Mapping[str, object],
         options: Mapping[str, object],
+        object_cache: bool,
     ) -> None:
         """Brings files, database, site and plugin into place; quick when they are."""
         self._lay_files(wordpress_release.tree(build))
         database.create_database("wordpress", "wordpress", self._secrets["database"])
-        self._write_config(database, constants)
+        self.write_config(database, constants)
         setup = {
             "root": str(self.root),
             "url": self.url,
@@ -57,6 +58,7 @@ class WordPress:
             "email": "admin@example.com",
             "plugin": f"{PLUGIN_FOLDER}/slbp.php",
             "options": dict(options),
+            "object_cache": object_cache,
         }
         configuration.run(self.account, HERE / "wp" / "install.php", input=json.dumps(setup))
 
@@ -76,7 +78,8 @@ class WordPress:
             link.unlink(missing_ok=True)
             link.symlink_to(self.plugin.resolve())
 
-    def _write_config(self, database: MariaDB, constants: Mapping[str, object]) -> None:
+    def write_config(self, database: MariaDB, constants: Mapping[str, object]) -> None:
+        """wp-config.php with these constants besides the usual ones; the next request obeys it."""
         defined = {
             "DB_NAME": "wordpress",
             "DB_USER": "wordpress",

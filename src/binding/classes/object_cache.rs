@@ -112,6 +112,10 @@ impl ObjectCache {
         Ok(self.hosted.merge(key, changes, removed.table(), expiry)?)
     }
 
+    pub fn backend(&self) -> &'static str {
+        self.hosted.get().settings().backend.name()
+    }
+
     pub fn stats(&self) -> ZBox<ZendHashTable> {
         self.hosted.stats()
     }

@@ -3,7 +3,7 @@
 /**
  * Installs WordPress and activates the plugin, as its web installer would; run by tests/support/wordpress.py.
  *
- * Reads one JSON object from standard input: root, url, title, user, password, email, plugin, options.
+ * Reads one JSON object from standard input: root, url, title, user, password, email, plugin, options, object_cache.
  * A second run on an installed site only brings the plugin and the permalinks into place, and keeps
  * the options that the site has.
  */
@@ -35,6 +35,14 @@ if (!is_plugin_active($setup['plugin'])) {
     $error = activate_plugin($setup['plugin']);
     if (is_wp_error($error)) {
         fwrite(STDERR, $error->get_error_message() . "\n");
+        exit(1);
+    }
+}
+
+if ($setup['object_cache'] && function_exists('slbp_enable_object_cache')) {
+    $failure = slbp_enable_object_cache();
+    if ($failure !== '') {
+        fwrite(STDERR, slbp_dropin_failure($failure, SLBP_OBJECT_CACHE) . "\n");
         exit(1);
     }
 }
