@@ -79,7 +79,7 @@ fn billing(
     }
     match renewal::begin(&site.queue, task).unwrap() {
         Renewal::Over(outcome) => outcome,
-        Renewal::Charge { subscription, key } => {
+        Renewal::Charge { subscription, key, .. } => {
             let result = charge(&Value::Object(subscription), &key);
             renewal::settle(&site.queue, task, &key, result, worker.on_crash(task)).unwrap()
         }

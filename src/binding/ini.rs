@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<37> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<49> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -58,6 +58,18 @@ static DIRECTIVES: IniEntryDefs<37> = IniEntryDefs::new([
     system(c"slbp.cache_site_share", c""),
     system(c"slbp.backup_dir", c""),
     system(c"slbp.php_cli", c""),
+    system(c"slbp.database_host", c""),
+    system(c"slbp.database_user", c""),
+    secret(c"slbp.database_password"),
+    system(c"slbp.database_name", c""),
+    system(c"slbp.database_prefix", c""),
+    system(c"slbp.database_charset", c""),
+    system(c"slbp.database_flags", c""),
+    system(c"slbp.database_ssl_ca", c""),
+    system(c"slbp.database_ssl_cert", c""),
+    system(c"slbp.database_ssl_key", c""),
+    system(c"slbp.queue_batch_size", c""),
+    system(c"slbp.queue_lease", c""),
     IniEntryDef::end(),
 ]);
 

@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{cache, exceptions, ini, limiter, segment, wordpress};
+use super::{cache, exceptions, failure, ini, limiter, queue, segment, wordpress};
 
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = -1;
@@ -27,9 +27,13 @@ pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
     SUCCESS
 }
 
-/// RSHUTDOWN: PHP objects still live and the session is not written yet, so connections stay.
+/// RSHUTDOWN: PHP objects still live and the session is not written yet, so connections stay. A task
+/// whose handler was left by a fatal error is settled here.
 pub extern "C" fn request_shutdown(_type: i32, _module_number: i32) -> i32 {
-    SUCCESS
+    guarded(|| {
+        queue::runs::settle_abandoned(failure::last_error);
+        true
+    })
 }
 
 /// After everything of the request is gone: what was remembered about it is forgotten.

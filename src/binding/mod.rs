@@ -22,6 +22,7 @@ mod info;
 mod ini;
 mod lifecycle;
 mod limiter;
+mod queue;
 mod segment;
 mod wordpress;
 
@@ -43,4 +44,5 @@ pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
         .class::<classes::rate_limiter::RateLimiter>()
         .class::<classes::performance_optimizer::PerformanceOptimizer>()
         .class::<classes::object_cache::ObjectCache>()
+        .class::<classes::background_processor::BackgroundProcessor>()
 }

@@ -25,6 +25,8 @@ pub struct HeartbeatSettings {
     pub tables: Tables,
     /// How long a lease lasts without a sign of life.
     pub lease: Duration,
+    /// What the thread does first.
+    pub thread_start: fn(),
 }
 
 /// The thread's end of the worker.
@@ -102,7 +104,10 @@ impl Heartbeat {
     fn start(&mut self) {
         self.forget_foreign_thread();
         let (shared, settings) = (Arc::clone(&self.shared), self.settings.clone());
-        let body = move || beat(&shared, &settings);
+        let body = move || {
+            (settings.thread_start)();
+            beat(&shared, &settings);
+        };
         if let Ok(handle) = std::thread::Builder::new().name("slbp-heartbeat".to_owned()).spawn(body) {
             self.thread = Some((std::process::id(), handle));
         }

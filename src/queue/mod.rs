@@ -68,6 +68,8 @@ pub struct Queue {
     origin: OnceLock<String>,
     skips_locked: OnceLock<bool>,
     is_prepared: OnceLock<()>,
+    /// What a thread of ours does first.
+    thread_start: fn(),
     /// Asked for once, not for every charge.
     subscription_columns: OnceLock<Vec<String>>,
 }
@@ -83,8 +85,17 @@ impl Queue {
             origin: OnceLock::new(),
             skips_locked: OnceLock::new(),
             is_prepared: OnceLock::new(),
+            thread_start: || (),
             subscription_columns: OnceLock::new(),
         }
+    }
+
+    /// The same, with something that the host wants done first in every thread: in PHP's process a
+    /// signal must not be handled in one.
+    #[must_use]
+    pub fn starting_threads_with(mut self, thread_start: fn()) -> Self {
+        self.thread_start = thread_start;
+        self
     }
 
     /// How it works.
@@ -171,6 +182,7 @@ impl Queue {
             database: self.settings.database.clone(),
             tables: self.settings.tables.clone(),
             lease: self.settings.lease,
+            thread_start: self.thread_start,
         }
     }
 

@@ -59,7 +59,7 @@ impl Store<'_> {
 
     /// What sets this queue's idempotency keys apart from those of another site that uses the same
     /// payment gateway: a random number that the tables were created with.
-    fn origin(&self) -> Result<&str, DatabaseFault> {
+    pub(in crate::queue) fn origin(&self) -> Result<&str, DatabaseFault> {
         if let Some(origin) = self.origin.get() {
             return Ok(origin);
         }

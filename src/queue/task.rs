@@ -4,7 +4,7 @@ mod request;
 mod row;
 
 pub(in crate::queue) use request::on_crash;
-pub use request::{DEFAULT_QUEUE, Dependency, TaskRequest};
+pub use request::{DEFAULT_PRIORITY, DEFAULT_QUEUE, Dependency, TaskRequest};
 pub use row::{Progress, Task};
 
 use crate::error::{Error, Result};

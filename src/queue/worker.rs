@@ -3,7 +3,8 @@
 //! Owns: when to claim, how many, when to write results, when to stop. Refuses to do: run a task.
 //! The host asks [`Worker::next_task`] for a task, runs it, and tells [`Worker::report`]; between the two
 //! nothing of ours is on the stack, because PHP may leave a handler by `longjmp`. After such an end
-//! [`Worker::abandon`] settles what was left. [`Worker::run`] is the loop for handlers in Rust.
+//! [`Worker::abandon`] settles what was left, and [`Worker::report_left`] where only the handler was
+//! left and the worker lives. [`Worker::run`] is the loop for handlers in Rust.
 //!
 //! Results of quick tasks are written together, with the next claim and in its commit: at
 //! `innodb_flush_log_at_trx_commit = 1` the commits per task decide the speed. They never wait
@@ -98,6 +99,11 @@ impl Worker {
         }
     }
 
+    /// Lets `stopper` stop this worker, in place of the one it was made with.
+    pub fn stop_with(&mut self, stopper: Stopper) {
+        self.stopper = stopper;
+    }
+
     /// What stops this worker from elsewhere.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
@@ -169,27 +175,35 @@ impl Worker {
         Ok(())
     }
 
-    /// The handler was left without a return: `exit()`, a fatal error, a time limit. Its task is
-    /// treated by the type's policy; the others that were taken are given back.
+    /// The handler was left without a return, and this worker goes on: `exit()`. Its task is treated
+    /// by the type's policy.
+    ///
+    /// # Errors
+    /// The database's. The result is kept all the same.
+    pub fn report_left(&mut self, message: &str) -> Result<()> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        self.heartbeat.running(None);
+        let how = match self.policies.on_crash(&running.task) {
+            OnCrash::Retry => self.judge(&running.task, Outcome::Failed(message.to_owned())),
+            OnCrash::Fail => Finish::Dead(message.to_owned()),
+            OnCrash::Hold => Finish::Held(format!("{message}; held, because it may have been done already")),
+        };
+        self.tally.processed += 1;
+        self.tally.failed += 1;
+        self.results.push(running.task, running.token, how);
+        Ok(self.write_results()?)
+    }
+
+    /// The handler was left without a return, and this process ends: a fatal error, a time limit.
+    /// Its task is treated by the type's policy; the others that were taken are given back.
     ///
     /// # Errors
     /// The database's. Leases that could not be given back then end by themselves.
     pub fn abandon(&mut self, message: &str) -> Result<()> {
-        if let Some(running) = self.running.take() {
-            self.heartbeat.running(None);
-            let how = match self.policies.on_crash(&running.task) {
-                OnCrash::Retry => self.judge(&running.task, Outcome::Failed(message.to_owned())),
-                OnCrash::Fail => Finish::Dead(message.to_owned()),
-                OnCrash::Hold => {
-                    Finish::Held(format!("{message}; held, because it may have been done already"))
-                }
-            };
-            self.tally.processed += 1;
-            self.tally.failed += 1;
-            self.results.push(running.task, running.token, how);
-        }
+        let settled = self.report_left(message);
         self.stopper.stop();
-        self.give_back()
+        self.give_back()?;
+        settled
     }
 
     /// Runs tasks with `handler` until the worker is through.

@@ -1,5 +1,6 @@
 //! One file per PHP class. A method converts, calls one domain function and converts back.
 
+pub mod background_processor;
 pub mod backup_manager;
 pub mod object_cache;
 pub mod performance_optimizer;

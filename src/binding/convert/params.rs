@@ -17,7 +17,7 @@ use ext_php_rs::zend::ce;
 use serde_json::Value;
 
 use super::json;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// An `int` or `float` parameter that also takes numeric strings.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +152,73 @@ impl Settings {
         }
         Ok(Self { tree: json::from_table(&rest)?, callables })
     }
+}
+
+/// A `callable` parameter that is kept. It may live as long as the object that keeps it, which the
+/// engine frees before the request ends.
+pub struct Callable(pub Zval);
+
+impl FromZval<'_> for Callable {
+    const TYPE: DataType = DataType::Callable;
+
+    fn from_zval(zval: &Zval) -> Option<Self> {
+        if zval.is_callable() { Some(Self(zval.shallow_clone())) } else { type_error("callable", zval) }
+    }
+}
+
+/// An `array` parameter that is stored as JSON and must come back as it was: what JSON cannot hold is
+/// an error for the method to answer, not a replacement.
+pub struct Payload(pub Result<Value>);
+
+impl Payload {
+    /// The default `[]`.
+    pub fn empty() -> Self {
+        Self(Ok(Value::Array(Vec::new())))
+    }
+}
+
+impl FromZval<'_> for Payload {
+    const TYPE: DataType = DataType::Array;
+
+    fn from_zval(zval: &Zval) -> Option<Self> {
+        if zval.is_array() { Some(Self(payload(zval))) } else { type_error("array", zval) }
+    }
+}
+
+impl StubLiteral for Payload {
+    fn stub_literal(&self) -> String {
+        "[]".to_owned()
+    }
+}
+
+/// The tree of an array that JSON can hold.
+///
+/// # Errors
+/// Invalid argument for objects, resources and arrays nested too deep; [`Kind::Queue`] for text that
+/// is not UTF-8 and for numbers that are none.
+pub fn payload(zval: &Zval) -> Result<Value> {
+    let tree = json::from_zval(zval)?;
+    require_json(zval)?;
+    Ok(tree)
+}
+
+/// Called on what [`json::from_zval`] has accepted, so the depth is bounded.
+fn require_json(zval: &Zval) -> Result<()> {
+    let zval = zval.dereference();
+    let refused = |what: &str| Err(Error::new(Kind::Queue, format!("{what} cannot be stored as JSON")));
+    if let Some(text) = zval.zend_str() {
+        if std::str::from_utf8(text.as_bytes()).is_err() {
+            return refused("text that is not UTF-8");
+        }
+    } else if zval.double().is_some_and(|number| !number.is_finite()) {
+        return refused("NAN or INF");
+    } else if let Some(table) = zval.array() {
+        for (key, item) in json::entries(table) {
+            require_json(&key)?;
+            require_json(item)?;
+        }
+    }
+    Ok(())
 }
 
 fn not_callable(key: &str) -> Error {

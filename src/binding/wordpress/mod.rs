@@ -1,6 +1,6 @@
 //! The ports of the domains, implemented over WordPress where it is loaded.
 //!
-//! Owns: constants, options, hooks, REST requests and responses, and which site this request
+//! Owns: constants, options, hooks, `$wpdb`, REST requests and responses, and which site this request
 //! belongs to. Refuses to do: anything when WordPress is absent; each function then says so with
 //! `None`, and the class falls back to what it holds itself.
 //!
@@ -13,6 +13,7 @@ pub mod options;
 pub mod request;
 pub mod response;
 pub mod site;
+pub mod wpdb;
 
 /// Forgets what was remembered about the request. Phase: post-deactivate.
 pub fn forget_request() {

@@ -23,6 +23,8 @@ pub enum Renewal {
         subscription: Map<String, Value>,
         /// What the ledger knows the charge by.
         key: String,
+        /// What the gateway should know it by: the same, set apart from other sites' keys.
+        idempotency_key: String,
     },
     /// There is nothing to charge.
     Over(Outcome),
@@ -80,7 +82,10 @@ pub fn begin(queue: &Queue, task: &Task) -> Result<Renewal> {
     };
     let key = key(id, &period);
     Ok(match store.begin_charge(&key, task.id)? {
-        Charge::Allowed => Renewal::Charge { subscription, key },
+        Charge::Allowed => {
+            let idempotency_key = format!("{}-{key}", store.origin()?);
+            Renewal::Charge { subscription, key, idempotency_key }
+        }
         Charge::AlreadySettled { .. } => Renewal::Over(Outcome::Done),
         Charge::InDoubt { task_id } => Renewal::Over(Outcome::Held(format!(
             "task {task_id} began this charge and did not say how it ended; look it up at the gateway"

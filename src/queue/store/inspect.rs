@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Store;
-use crate::ports::DatabaseFault;
+use crate::config::{Section, lax};
+use crate::error::{Error, Result};
+use crate::ports::{DatabaseFault, Detached};
 use crate::queue::sql::{self, Columns, NOW};
 use crate::queue::state::State;
 use crate::queue::task::{DEFAULT_QUEUE, Task};
@@ -41,6 +44,71 @@ pub struct TaskFilter {
     pub before: Option<u64>,
     /// How many at most.
     pub limit: u32,
+}
+
+const FILTERS: Section = Section {
+    name: "$filters",
+    keys: &["status", "task_type", "queue", "batch_id", "before", "limit"],
+    fallbacks: &[],
+};
+
+/// How many tasks are listed when nobody says.
+const PAGE: u64 = 50;
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct RawFilter {
+    #[serde(deserialize_with = "lax::list")]
+    status: Vec<String>,
+    #[serde(deserialize_with = "lax::text")]
+    task_type: Option<String>,
+    #[serde(deserialize_with = "lax::text")]
+    queue: Option<String>,
+    #[serde(deserialize_with = "lax::text")]
+    batch_id: Option<String>,
+    #[serde(deserialize_with = "lax::u64")]
+    before: u64,
+    #[serde(deserialize_with = "lax::u64")]
+    limit: u64,
+}
+
+impl Default for RawFilter {
+    fn default() -> Self {
+        Self { status: Vec::new(), task_type: None, queue: None, batch_id: None, before: 0, limit: PAGE }
+    }
+}
+
+impl TaskFilter {
+    /// Reads the filters of `get_tasks`. The status `scheduled` is the part of `pending` that waits
+    /// for its time.
+    ///
+    /// # Errors
+    /// Invalid argument for an unknown filter or a wrong value.
+    pub fn read(filters: Value) -> Result<Self> {
+        let raw: RawFilter = FILTERS.read(filters, &Detached::default())?;
+        let mut states = Vec::new();
+        for word in &raw.status {
+            let found = match word.as_str() {
+                "scheduled" => vec![State::Scheduled],
+                status => State::with_status(status),
+            };
+            if found.is_empty() {
+                let known = "pending, scheduled, processing, completed, failed, held or cancelled";
+                return Err(Error::invalid("status", format!("expected {known}, got '{word}'")));
+            }
+            states.extend(found);
+        }
+        let limit = u32::try_from(raw.limit).ok().filter(|limit| (1..=1000).contains(limit));
+        Ok(Self {
+            states,
+            task_type: raw.task_type,
+            queue: raw.queue,
+            batch_id: raw.batch_id,
+            before: Some(raw.before).filter(|id| *id > 0),
+            limit: limit
+                .ok_or_else(|| Error::invalid("limit", format!("expected 1 to 1000, got {}", raw.limit)))?,
+        })
+    }
 }
 
 /// The queue in numbers.
@@ -264,5 +332,29 @@ impl Store<'_> {
             task.progress = task.progress.estimated(elapsed);
         }
         Ok(task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn filters_are_read_as_php_writes_them() {
+        let filter =
+            TaskFilter::read(json!({"status": "held,scheduled", "before": "9", "limit": 5})).unwrap();
+        assert_eq!(filter.states, [State::Held, State::Scheduled]);
+        assert_eq!((filter.before, filter.limit), (Some(9), 5));
+        let all = TaskFilter::read(json!([])).unwrap();
+        assert!(all.states.is_empty() && all.before.is_none() && all.limit == 50);
+        for (wrong, named) in [
+            (json!({"status": "done"}), "status"),
+            (json!({"state": "held"}), "did you mean 'status'"),
+            (json!({"limit": 0}), "limit"),
+        ] {
+            let error = TaskFilter::read(wrong.clone()).unwrap_err().to_string();
+            assert!(error.contains(named), "{wrong}: {error}");
+        }
     }
 }

@@ -4,16 +4,19 @@ phpinfo() says of a secret directive only whether it is set
 slbp
 --INI--
 slbp.redis_password=hunter2
+slbp.database_password=hunter3
 --FILE--
 <?php
 ob_start();
 phpinfo(INFO_MODULES);
 $page = ob_get_clean();
-var_dump(str_contains($page, 'hunter2'));
-preg_match_all('/^slbp\.(?:redis_password|signing_key) => .*$/m', $page, $shown);
+var_dump(str_contains($page, 'hunter2'), str_contains($page, 'hunter3'));
+preg_match_all('/^slbp\.(?:database_password|redis_password|signing_key) => .*$/m', $page, $shown);
 echo implode("\n", $shown[0]), "\n";
 ?>
 --EXPECT--
 bool(false)
+bool(false)
+slbp.database_password => (set) => (set)
 slbp.redis_password => (set) => (set)
 slbp.signing_key => no value => no value
