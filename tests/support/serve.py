@@ -66,6 +66,7 @@ def _welcome(stack: Stack) -> str:
             "",
             f"  Site      {stack.url}/",
             f"  Admin     {stack.url}/wp-admin/   user {site.user}   password {site.password}",
+            f"  Cache     {stack.url}/wp-admin/tools.php?page=slbp-object-cache",
             *(f"  REST      {api}/{path}" for path in ROUTES),
             f"  Limited   {stack.url}/wp-json{DEMO_ROUTE}   20 a minute; to see it:",
             f"            for i in $(seq 25); do curl -so /dev/null -w '%{{http_code}} ' {stack.url}/wp-json{DEMO_ROUTE}; done",

@@ -26,16 +26,6 @@ def test_scenarios(cached, multisite):
         assert ours[name] == core[name], name
 
 
-def test_a_real_network_keeps_its_blogs_apart(cached):
-    """Prefixes as a network has them, in php-fpm: what blog 2 stores, blog 1 does not see, except in global groups."""
-    network = "$GLOBALS['wp_object_cache']->multisite = true; wp_cache_add_global_groups(['all']); wp_cache_switch_to_blog({blog});"
-    cached.result(network.format(blog=2) + "wp_cache_set('k', 'two', 'posts'); wp_cache_set('k', 'both', 'all');")
-
-    seen = "return [wp_cache_get('k', 'posts'), wp_cache_get('k', 'all')];"
-    assert cached.result(network.format(blog=1) + seen) == [False, "both"]
-    assert cached.result(network.format(blog=2) + seen) == ["two", "both"]
-
-
 def test_two_salts_are_two_caches(shared_with_cli):
     site = shared_with_cli
     site.cli("wp_cache_set('k', 'mine', 'g');")
