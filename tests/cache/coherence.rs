@@ -11,15 +11,19 @@ use slbp::cache::keys::Key;
 use slbp::cache::settings::{Backend, Settings};
 use slbp::remote::settings::{Address, RedisSettings};
 
+use crate::common::lateness::Lateness;
 use crate::common::redis::RedisServer;
 use crate::common::wait_until;
 use crate::world::{Layers, World, encoded, get, int, key, set};
+
+/// How long after a write another host may still deny it.
+const WITHIN: Duration = Duration::from_millis(50);
 
 /// How long B still answers with anything but `wanted`.
 fn stale_for(b: &Cache, key: Key<'_>, wanted: Option<i64>) -> Duration {
     let started = Instant::now();
     while get(b, key) != wanted.map(int) {
-        assert!(started.elapsed() < Duration::from_secs(10), "B never sees it");
+        assert!(started.elapsed() < Duration::from_secs(20), "B never sees it");
     }
     started.elapsed()
 }
@@ -29,6 +33,7 @@ fn a_write_is_seen_on_the_other_host_within_50_ms() {
     for layers in [Layers::ShmRedisListening, Layers::ShmRedisClusterListening] {
         let world = World::new(layers);
         let (a, b) = (world.cache(), world.cache());
+        let lateness = Lateness::watch();
         let mut worst = Duration::ZERO;
         for n in 0..200 {
             set(&a, key("k"), &int(n));
@@ -45,8 +50,8 @@ fn a_write_is_seen_on_the_other_host_within_50_ms() {
             flush();
             worst = worst.max(stale_for(&b, key("k"), None));
         }
-        assert!(worst < Duration::from_millis(50), "{layers:?}: {worst:?}");
-        assert!(b.stats().l1.hits > 100, "B did use its own memory: {:?}", b.stats());
+        lateness.check(worst, WITHIN);
+        assert!(b.stats().l1.hits > 20, "B did use its own memory: {:?}", b.stats());
     }
 }
 
@@ -89,7 +94,7 @@ fn with_memcached_the_next_request_sees_what_another_host_wrote() {
         a.flush_group(b"posts");
         b.begin_request();
         assert_eq!(get(&b, key("key:1")), None);
-        assert!(b.stats().l1.hits > 40, "B did use its own memory: {:?}", b.stats());
+        assert!(b.stats().l1.hits > 20, "B did use its own memory: {:?}", b.stats());
     }
 }
 
@@ -151,6 +156,7 @@ fn with_its_link_cut_a_host_is_stale_no_longer_than_the_heartbeat() {
     set(&a, key("k"), &int(1));
     stale_for(&b, key("k"), Some(1));
     get(&b, key("k"));
+    let lateness = Lateness::watch();
     cable.cut.store(true, Ordering::SeqCst);
     set(&a, key("k"), &int(2));
     let written = Instant::now();
@@ -162,14 +168,14 @@ fn with_its_link_cut_a_host_is_stale_no_longer_than_the_heartbeat() {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(last_stale < Duration::from_millis(1100), "{last_stale:?}");
+    lateness.check(last_stale, Duration::from_millis(1100));
 
     cable.cut.store(false, Ordering::SeqCst);
     wait_until("B is back", || {
         b.begin_request();
         get(&b, key("k")) == Some(int(2))
     });
-    assert!(written.elapsed() < Duration::from_secs(8), "{:?}", written.elapsed());
+    lateness.check(written.elapsed(), Duration::from_secs(3 + 5));
 }
 
 /// The worker that listens is gone: another one takes over.
@@ -177,12 +183,13 @@ fn with_its_link_cut_a_host_is_stale_no_longer_than_the_heartbeat() {
 fn when_redis_drops_the_listener_shared_memory_is_passed_over_until_it_is_back() {
     let world = World::new(Layers::ShmRedisListening);
     let (a, b) = (world.cache(), world.cache());
+    let lateness = Lateness::watch();
     for n in 0..5 {
         set(&a, key("k"), &int(n));
         stale_for(&b, key("k"), Some(n));
         world.redis.as_ref().unwrap().ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         set(&a, key("k"), &int(n + 100));
-        assert!(stale_for(&b, key("k"), Some(n + 100)) < Duration::from_millis(50));
+        lateness.check(stale_for(&b, key("k"), Some(n + 100)), WITHIN);
         wait_until("B listens again", || b.stats().linked);
     }
 }
@@ -195,6 +202,7 @@ fn readers_that_race_with_writers_leave_nothing_stale_behind() {
     let a = world.cache();
     let stop = AtomicBool::new(false);
     let started = Instant::now();
+    let lateness = Lateness::watch();
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -207,7 +215,7 @@ fn readers_that_race_with_writers_leave_nothing_stale_behind() {
         let b = world.cache_on(segment);
         for n in 0..300 {
             set(&a, key("k"), &int(n));
-            assert!(stale_for(&b, key("k"), Some(n)) < Duration::from_millis(100));
+            lateness.check(stale_for(&b, key("k"), Some(n)), WITHIN);
         }
         stop.store(true, Ordering::SeqCst);
     });

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use slbp::cache::facade::{Cache, Expiry};
+use slbp::cache::keys::Key;
 use slbp::cache::settings::{Backend, Settings};
 use slbp::cache::value::Value;
 
+use crate::common::lateness::Lateness;
 use crate::common::memcached::MemcachedServer;
 use crate::common::wait_until;
 use crate::world::{Layers, World, encoded, get, int, key, set};
@@ -37,7 +39,7 @@ fn restart(world: &mut World) {
 
 /// Waits until the store is in use again, and sees a value go from one host to another.
 fn wait_until_back(world: &World, cache: &Cache) {
-    let began = Instant::now();
+    let (began, lateness) = (Instant::now(), Lateness::watch());
     wait_until("the store is in use again", || {
         cache.begin_request();
         get(cache, key("probe"));
@@ -49,7 +51,7 @@ fn wait_until_back(world: &World, cache: &Cache) {
         other.begin_request();
         set(cache, key("probe"), &int(1)) && get(&other, key("probe")).is_some()
     });
-    assert!(began.elapsed() < BACK_WITHIN, "{:?}: {:?}", world.layers, began.elapsed());
+    lateness.check(began.elapsed(), BACK_WITHIN);
     wait_until("what it missed is made up for", || {
         cache.begin_request();
         set(cache, key("probe"), &int(1)) && get(cache, key("probe")).is_some()
@@ -68,12 +70,12 @@ fn a_dead_store_costs_next_to_nothing_once_the_breaker_is_open() {
             get(&cache, key("k"));
         }
         assert_eq!(cache.stats().breaker, Some("open"));
-        let started = Instant::now();
+        let (started, lateness) = (Instant::now(), Lateness::watch());
         for n in 0..200 {
             cache.begin_request();
             assert_eq!(get(&cache, key(&format!("cold:{n}"))), None);
         }
-        assert!(started.elapsed() < Duration::from_millis(200), "{layers:?}: {:?}", started.elapsed());
+        lateness.check(started.elapsed(), Duration::from_millis(200));
         restart(&mut world);
         wait_until_back(&world, &cache);
     }
@@ -85,13 +87,21 @@ fn a_host_on_its_own_still_caches_for_a_moment() {
         let mut world = World::hasty(layers);
         let cache = world.cache();
         kill(&mut world);
-        assert!(set(&cache, key("k"), &int(1)));
-        assert_eq!(get(&cache, key("k")), Some(int(1)));
-        assert!(cache.add(key("new"), &encoded(&int(5)), Expiry::Default, &[]).unwrap());
-        assert!(!cache.add(key("new"), &encoded(&int(6)), Expiry::Default, &[]).unwrap());
-        assert_eq!(cache.increment(key("new"), 2), Some(7));
-        assert!(cache.delete(key("k")));
-        assert_eq!(get(&cache, key("k")), None);
+        let add = |name: &str, n| cache.add(key(name), &encoded(&int(n)), Expiry::Default, &[]).unwrap();
+        // What it stores lives for a second: a starved machine has another try.
+        for attempt in 0.. {
+            let (old, new) = (format!("old {attempt}"), format!("new {attempt}"));
+            let started = Instant::now();
+            let stored = (set(&cache, key(&old), &int(1)), get(&cache, key(&old)));
+            let added = (add(&new, 5), add(&new, 6), cache.increment(key(&new), 2));
+            let deleted = (cache.delete(key(&old)), get(&cache, key(&old)));
+            let took = started.elapsed();
+            let all = (stored, added, deleted);
+            if all == ((true, Some(int(1))), (true, false, Some(7)), (true, None)) {
+                break;
+            }
+            assert!(took > Duration::from_millis(900) && attempt < 20, "{layers:?}: {all:?} after {took:?}");
+        }
         set(&cache, key("k"), &int(2));
         std::thread::sleep(Duration::from_millis(1050));
         assert_eq!(get(&cache, key("k")), None, "others may have changed it meanwhile");
@@ -105,10 +115,10 @@ fn nothing_that_was_changed_during_an_outage_comes_back_after_it() {
         let world = World::hasty(layers);
         let cache = world.cache();
         let other_host = world.cache();
-        for name in ["deleted", "changed", "counted", "flushed", "kept"] {
-            set(&cache, key(name), &int(1));
+        let in_group = Key::new(b"group", b"k");
+        for key in ["deleted", "changed", "counted", "kept"].map(key).into_iter().chain([in_group]) {
+            wait_until("it is stored", || set(&cache, key, &int(1)) && get(&other_host, key).is_some());
         }
-        set(&cache, slbp::cache::keys::Key::new(b"group", b"k"), &int(1));
         pause(&world);
         cache.delete(key("deleted"));
         set(&cache, key("changed"), &int(2));
@@ -116,18 +126,16 @@ fn nothing_that_was_changed_during_an_outage_comes_back_after_it() {
         cache.flush_group(b"group");
         resume(&world);
         wait_until_back(&world, &cache);
-        other_host.begin_request();
         for host in [&cache, &other_host] {
+            // Nothing else was lost.
+            wait_until("what was not touched is there", || {
+                host.begin_request();
+                get(host, key("kept")) == Some(int(1))
+            });
             assert_eq!(get(host, key("deleted")), None);
             assert_ne!(get(host, key("changed")), Some(int(1)));
             assert_ne!(get(host, key("counted")), Some(int(1)));
-            assert_eq!(get(host, slbp::cache::keys::Key::new(b"group", b"k")), None);
-            assert_eq!(
-                get(host, key("kept")),
-                Some(int(1)),
-                "{layers:?}: and nothing else was lost: {:?}",
-                host.stats()
-            );
+            assert_eq!(get(host, in_group), None);
         }
         assert!(cache.stats().counts.iter().any(|(name, count)| *name == "cache_replayed" && *count > 0));
     }
@@ -156,7 +164,7 @@ fn more_changes_than_can_be_remembered_flush_the_site() {
 #[test]
 fn a_store_that_comes_back_empty_empties_shared_memory_too() {
     for layers in [Layers::ShmRedisListening, Layers::ShmMemcached] {
-        let mut world = World::hasty(layers);
+        let mut world = World::new(layers);
         let cache = world.cache();
         set(&cache, key("k"), &int(1));
         get(&cache, key("k"));
@@ -179,9 +187,9 @@ fn a_slow_store_is_waited_for_within_its_limit() {
         pause(&world);
         for _ in 0..4 {
             cache.begin_request();
-            let started = Instant::now();
+            let (started, lateness) = (Instant::now(), Lateness::watch());
             get(&cache, key("other"));
-            assert!(started.elapsed() < Duration::from_millis(900), "{layers:?}: {:?}", started.elapsed());
+            lateness.check(started.elapsed(), Duration::from_millis(900));
         }
         resume(&world);
         wait_until_back(&world, &cache);
@@ -190,7 +198,7 @@ fn a_slow_store_is_waited_for_within_its_limit() {
 
 #[test]
 fn a_full_redis_refuses_and_keeps_no_old_value() {
-    let world = World::hasty(Layers::ShmRedisListening);
+    let world = World::new(Layers::ShmRedisListening);
     let redis = world.redis.as_ref().unwrap();
     let cache = world.cache();
     set(&cache, key("k"), &int(1));
@@ -205,7 +213,7 @@ fn a_full_redis_refuses_and_keeps_no_old_value() {
 
 #[test]
 fn one_dead_memcached_of_three_costs_only_its_own_keys() {
-    let mut world = World::hasty(Layers::ShmMemcachedServers);
+    let mut world = World::new(Layers::ShmMemcachedServers);
     let cache = world.cache();
     let names: Vec<String> = (0..90).map(|n| format!("key:{n}")).collect();
     for name in &names {
@@ -225,7 +233,7 @@ fn one_dead_memcached_of_three_costs_only_its_own_keys() {
 
 #[test]
 fn values_with_objects_stay_here_when_nobody_can_sign_them() {
-    let world = World::hasty(Layers::ShmRedisListening);
+    let world = World::new(Layers::ShmRedisListening);
     let segment = World::segment();
     let mut host = world.host(segment, "unsigned");
     host.secret = None;
@@ -233,19 +241,20 @@ fn values_with_objects_stay_here_when_nobody_can_sign_them() {
     cache.begin_request();
     wait_until("it listens", || cache.stats().linked);
     let object = Value::Object { class: b"A".to_vec(), properties: vec![] };
-    assert!(set(&cache, key("k"), &object));
-    assert_eq!(get(&cache, key("k")), Some(object));
+    wait_until("it is served from here, where the link is alive", || {
+        set(&cache, key("k"), &object) && get(&cache, key("k")).as_ref() == Some(&object)
+    });
     assert_eq!(world.redis.as_ref().unwrap().ask(&["EXISTS", "site:posts:k"]), redis::Value::Int(0));
     let plain = Value::list([int(1)]);
     assert!(set(&cache, key("k"), &plain));
     assert_eq!(get(&cache, key("k")), Some(plain));
     let unsigned = cache.stats().counts.iter().find(|(name, _)| *name == "cache_unsigned").unwrap().1;
-    assert_eq!(unsigned, 1);
+    assert!(unsigned >= 1);
 }
 
 #[test]
 fn foreign_and_forged_entries_are_misses_and_forged_ones_are_counted() {
-    let world = World::hasty(Layers::ShmRedis);
+    let world = World::new(Layers::ShmRedis);
     let redis = world.redis.as_ref().unwrap();
     let cache = world.cache();
     let object = Value::Object { class: b"A".to_vec(), properties: vec![] };

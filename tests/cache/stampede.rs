@@ -7,6 +7,8 @@ use slbp::cache::facade::{Cache, Expiry, Lookup, RememberOptions};
 use slbp::cache::keys::Key;
 use slbp::cache::value::Value;
 
+use crate::common::lateness::Lateness;
+use crate::common::wait_until;
 use crate::world::{Layers, World, encoded, get, int, key};
 
 /// `remember_cache` as the binding does it.
@@ -26,6 +28,16 @@ fn remember(
         }
     }
 }
+
+/// For tests in which nobody may lose patience because the machine is starved.
+const PATIENT: RememberOptions<'_> = RememberOptions {
+    expiry: Expiry::Default,
+    grace: Duration::ZERO,
+    wait: Duration::from_secs(60),
+    beta: 0.0,
+    lease: Duration::from_secs(60),
+    tags: &[],
+};
 
 fn on_all_layers(check: impl Fn(&World) + Sync) {
     std::thread::scope(|scope| {
@@ -48,7 +60,7 @@ fn of_many_workers_one_computes_on_one_host_and_on_two() {
                 let (segment, computed) = (segments[worker % hosts], &computed);
                 scope.spawn(move || {
                     let cache = world.cache_on(segment);
-                    let value = remember(&cache, key("k"), &RememberOptions::default(), || {
+                    let value = remember(&cache, key("k"), &PATIENT, || {
                         computed.fetch_add(1, Ordering::SeqCst);
                         std::thread::sleep(Duration::from_millis(300));
                         int(42)
@@ -67,30 +79,27 @@ fn while_a_new_value_is_computed_the_old_one_is_served_within_its_grace() {
         let segment = World::segment();
         let options = RememberOptions {
             expiry: Expiry::After(Duration::from_millis(150)),
-            grace: Duration::from_secs(30),
-            beta: 0.0,
-            ..RememberOptions::default()
+            grace: Duration::from_secs(600),
+            ..PATIENT
         };
         let cache = world.cache_on(segment);
         assert_eq!(remember(&cache, key("k"), &options, || int(1)), int(1));
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(get(&cache, key("k")), None, "a plain read gets no stale value");
-        let computing = AtomicBool::new(false);
+        let (computing, served) = (AtomicBool::new(false), AtomicBool::new(false));
+        let wait_for = |flag: &AtomicBool| wait_until("the other is so far", || flag.load(Ordering::SeqCst));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let slow = world.cache_on(segment);
                 remember(&slow, key("k"), &options, || {
                     computing.store(true, Ordering::SeqCst);
-                    std::thread::sleep(Duration::from_millis(300));
+                    wait_for(&served);
                     int(2)
                 });
             });
-            while !computing.load(Ordering::SeqCst) {
-                std::thread::yield_now();
-            }
-            let started = Instant::now();
+            wait_for(&computing);
             assert_eq!(remember(&cache, key("k"), &options, || panic!("it is being computed")), int(1));
-            assert!(started.elapsed() < Duration::from_millis(150), "it did not wait");
+            served.store(true, Ordering::SeqCst);
         });
         let unexpired = RememberOptions { expiry: Expiry::Default, ..options };
         assert_eq!(remember(&cache, key("k"), &unexpired, || int(3)), int(2));
@@ -111,13 +120,11 @@ fn waiting_is_bounded() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let other = world.cache_on(segment);
-                let started = Instant::now();
+                let (started, lateness) = (Instant::now(), Lateness::watch());
                 assert_eq!(remember(&other, key("k"), &impatient, || int(2)), int(2));
                 let waited = started.elapsed();
-                assert!(
-                    (Duration::from_millis(200)..Duration::from_millis(1000)).contains(&waited),
-                    "{waited:?}"
-                );
+                assert!(waited >= Duration::from_millis(199), "{waited:?}");
+                lateness.check(waited, Duration::from_millis(500));
             });
         });
         drop(mine);
@@ -138,12 +145,13 @@ fn a_computation_that_fails_frees_the_others() {
             let waiter = scope.spawn(|| {
                 let other = world.cache_on(segment);
                 let started = Instant::now();
-                assert_eq!(remember(&other, key("k"), &RememberOptions::default(), || int(2)), int(2));
+                assert_eq!(remember(&other, key("k"), &PATIENT, || int(2)), int(2));
                 started.elapsed()
             });
+            let lateness = Lateness::watch();
             std::thread::sleep(Duration::from_millis(200));
             drop(failing);
-            assert!(waiter.join().unwrap() < Duration::from_millis(800));
+            lateness.check(waiter.join().unwrap(), Duration::from_millis(500));
         });
     });
 }
@@ -160,9 +168,9 @@ fn the_end_of_the_request_frees_what_was_jumped_out_of() {
         std::mem::forget(lookup);
         cache.end_request();
         let other = world.cache_on(segment);
-        let started = Instant::now();
-        assert_eq!(remember(&other, key("k"), &RememberOptions::default(), || int(2)), int(2));
-        assert!(started.elapsed() < Duration::from_millis(300));
+        let (started, lateness) = (Instant::now(), Lateness::watch());
+        assert_eq!(remember(&other, key("k"), &PATIENT, || int(2)), int(2));
+        lateness.check(started.elapsed(), Duration::from_millis(300));
     });
 }
 
@@ -172,7 +180,7 @@ fn nested_calls_do_not_wait_in_a_circle() {
     on_all_layers(|world| {
         let segment = World::segment();
         let both_inside = std::sync::Barrier::new(2);
-        let started = Instant::now();
+        let (started, lateness) = (Instant::now(), Lateness::watch());
         std::thread::scope(|scope| {
             for (outer, inner) in [("a", "b"), ("b", "a")] {
                 let both_inside = &both_inside;
@@ -187,7 +195,7 @@ fn nested_calls_do_not_wait_in_a_circle() {
                 });
             }
         });
-        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        lateness.check(started.elapsed(), Duration::from_secs(2));
     });
 }
 
@@ -213,22 +221,26 @@ fn a_flush_during_the_computation_is_obeyed() {
 fn values_are_refreshed_early_and_by_one() {
     let world = World::new(Layers::Shm);
     let cache = world.cache();
-    let options =
-        RememberOptions { expiry: Expiry::After(Duration::from_millis(600)), ..RememberOptions::default() };
-    let dear = || {
-        std::thread::sleep(Duration::from_millis(200));
-        int(1)
-    };
-    remember(&cache, key("k"), &options, dear);
-    let computed = AtomicUsize::new(0);
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_millis(590) && computed.load(Ordering::SeqCst) == 0 {
-        remember(&cache, key("k"), &options, || {
-            computed.fetch_add(1, Ordering::SeqCst);
-            int(2)
+    let early = || cache.stats().counts.iter().find(|(name, _)| *name == "cache_early_refreshes").unwrap().1;
+    // A starved machine may sleep through the end of a value.
+    for attempt in 0..20 {
+        let ttl = Duration::from_millis(600);
+        let options = RememberOptions { expiry: Expiry::After(ttl), beta: 1.0, ..PATIENT };
+        let name = format!("attempt {attempt}");
+        remember(&cache, key(&name), &options, || {
+            std::thread::sleep(Duration::from_millis(200));
+            int(1)
         });
+        let computed = AtomicUsize::new(0);
+        while computed.load(Ordering::SeqCst) == 0 {
+            remember(&cache, key(&name), &options, || {
+                computed.fetch_add(1, Ordering::SeqCst);
+                int(2)
+            });
+        }
+        if early() == 1 {
+            return;
+        }
     }
-    assert_eq!(computed.into_inner(), 1);
-    let early = cache.stats().counts.iter().find(|(name, _)| *name == "cache_early_refreshes").unwrap().1;
-    assert_eq!(early, 1);
+    panic!("no value was computed before its end");
 }

@@ -12,15 +12,20 @@ use crate::world::{Layers, World, encoded, get, int, key};
 
 const WORKERS: u64 = 8;
 
-/// What workers have begun and finished; a worker that is killed is replaced until all is done.
+/// Increments of each at least, and kills.
+const EACH: u64 = 500;
+const KILLS: usize = 24;
+
+/// What workers have begun and finished; a worker that is killed is replaced.
 struct Board {
-    wanted: u64,
     begun: &'static AtomicU64,
     done: &'static AtomicU64,
+    /// Not 0: all is done.
+    over: &'static AtomicU64,
 }
 
 fn count_up(cache: &Cache, board: &Board) {
-    while board.done.load(SeqCst) < board.wanted {
+    while board.over.load(SeqCst) == 0 {
         board.begun.fetch_add(1, SeqCst);
         if cache.increment(key("n"), 1).is_some() {
             board.done.fetch_add(1, SeqCst);
@@ -33,28 +38,28 @@ fn count_up(cache: &Cache, board: &Board) {
 #[test]
 fn concurrent_increments_with_kills_lose_nothing() {
     let _alone = alone();
-    // Shared memory counts so fast that 500 each would be over before the first kill.
-    for (layers, each) in [(Layers::Shm, 100_000), (Layers::ShmRedis, 500), (Layers::ShmMemcached, 500)] {
+    for layers in [Layers::Shm, Layers::ShmRedis, Layers::ShmMemcached] {
         let world = World::new(layers);
         let segment: &'static Segment = World::segment();
         let mut carve = segment.region(RegionKind::Metrics).carve();
-        let board = Board { wanted: WORKERS * each, begun: carve.one().unwrap(), done: carve.one().unwrap() };
+        let mut word = || carve.one().unwrap();
+        let board = Board { begun: word(), done: word(), over: word() };
         let cache = world.cache_on(segment);
         cache.set(key("n"), &encoded(&int(0)), Expiry::Never, &[]).unwrap();
 
         let employ = || fork(|| count_up(&world.cache_on(segment), &board));
         let mut team: Vec<_> = (0..WORKERS).map(|_| employ()).collect();
         let mut kills = 0;
-        while board.done.load(SeqCst) < board.wanted {
+        while board.done.load(SeqCst) < WORKERS * EACH || kills < KILLS {
             std::thread::sleep(Duration::from_millis(15));
             let victim = kills % team.len();
             let dead = std::mem::replace(&mut team[victim], employ());
             match dead.kill() {
                 End::Signal(libc::SIGKILL) => kills += 1,
-                End::Exit(0) => {}
                 other => panic!("a worker failed: {other:?}"),
             }
         }
+        board.over.store(1, SeqCst);
         for child in team {
             assert_eq!(child.wait(), End::Exit(0));
         }
@@ -65,6 +70,5 @@ fn concurrent_increments_with_kills_lose_nothing() {
         let (begun, done) = (board.begun.load(SeqCst) as i64, board.done.load(SeqCst) as i64);
         eprintln!("{layers:?}: {done} reported, {counted} counted, {begun} begun, {kills} kills");
         assert!(done <= counted && counted <= begun, "{layers:?}: {done} <= {counted} <= {begun}");
-        assert!(kills > 3, "{layers:?}: only {kills} kills");
     }
 }

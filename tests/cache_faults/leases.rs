@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use slbp::cache::facade::{Lookup, RememberOptions};
 
+use crate::common::lateness::Lateness;
 use crate::common::wait_until;
 use crate::processes::{alone, fork, stop_here};
 use crate::world::{Layers, World, encoded, get, int, key, set};
@@ -23,13 +24,13 @@ fn a_computer_that_dies_frees_the_others() {
     computing.wait_stopped();
     computing.kill();
     let cache = world.cache_on(segment);
-    let started = Instant::now();
+    let (started, lateness) = (Instant::now(), Lateness::watch());
     let mut out = Vec::new();
     match cache.remember(key("k"), &RememberOptions::default(), &mut out).unwrap() {
         Lookup::Compute(computation) => assert!(computation.finish(&encoded(&int(1)))),
         Lookup::Found(_) => panic!("nobody computed it"),
     }
-    assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
+    lateness.check(started.elapsed(), Duration::from_millis(200));
 }
 
 #[test]
@@ -44,19 +45,18 @@ fn when_the_listening_worker_dies_the_next_request_takes_over() {
     listening.wait_stopped();
     listening.kill();
     let (here, elsewhere) = (world.cache_on(segment), world.cache());
-    let died = Instant::now();
+    let (died, lateness) = (Instant::now(), Lateness::watch());
     wait_until("its silence is noticed", || !here.stats().linked);
-    assert!(died.elapsed() < Duration::from_millis(1100), "{:?}", died.elapsed());
+    lateness.check(died.elapsed(), Duration::from_millis(1100));
     wait_until("another worker listens", || {
         here.begin_request();
         here.stats().linked
     });
-    assert!(died.elapsed() < Duration::from_secs(3), "{:?}", died.elapsed());
+    lateness.check(died.elapsed(), Duration::from_secs(3));
     for n in 0..20 {
         set(&elsewhere, key("k"), &int(n));
         let written = Instant::now();
-        while get(&here, key("k")) != Some(int(n)) {
-            assert!(written.elapsed() < Duration::from_millis(50));
-        }
+        wait_until("it is seen here", || get(&here, key("k")) == Some(int(n)));
+        lateness.check(written.elapsed(), Duration::from_millis(50));
     }
 }

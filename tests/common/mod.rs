@@ -2,6 +2,7 @@
 //! process id when the value is dropped, also when the test fails.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub mod lateness;
 pub mod mariadb;
 pub mod memcached;
 pub mod queue;
