@@ -4,9 +4,11 @@
 
 mod common;
 
+use std::io::{Read, Write};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use common::lateness::Lateness;
 use common::redis::{RedisCluster, RedisSentinel, RedisServer, bulk, command};
 use common::{in_child, wait_until};
 use redis::Value;
@@ -238,4 +240,60 @@ fn one_process_keeps_one_link_per_setting() {
     let (one, two) = (shared(&server.settings()), shared(&server.settings()));
     assert!(std::sync::Arc::ptr_eq(&one, &two));
     assert!(!std::sync::Arc::ptr_eq(&one, &shared(&server.settings_unix())));
+}
+
+/// A server that answers every connection in its own way.
+fn impostor(answer: impl Fn(std::net::TcpStream) + Send + Sync + 'static) -> RedisSettings {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(&answer));
+    RedisSettings::at(Address::Tcp { host: "127.0.0.1".to_owned(), port, tls: false })
+}
+
+/// The system's time-out is for each read; a reply as a whole must not take longer either.
+#[test]
+fn a_server_that_answers_drop_by_drop_is_not_waited_for() {
+    let dripping = impostor(|mut stream| {
+        let _ = stream.read(&mut [0; 64]);
+        let _ = stream.write_all(b"$1000\r\n");
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let limit = Duration::from_millis(200);
+    let mut link = RedisLink::new(dripping.with_timeouts(limit));
+    let (started, lateness) = (Instant::now(), Lateness::watch());
+    let fault = link.run(&command(&["GET", "k"]), Replay::Safe).unwrap_err();
+    assert_eq!(fault.kind(), FaultKind::Timeout);
+    assert!(started.elapsed() >= limit);
+    lateness.check(started.elapsed(), limit + Duration::from_millis(20));
+}
+
+#[test]
+fn a_server_that_announces_more_than_it_sends_is_not_waited_for() {
+    for lie in ["$536870912\r\nx", "*1000000000\r\n", "$9223372036854775807\r\n"] {
+        let lying = impostor(move |mut stream| {
+            let _ = stream.read(&mut [0; 64]);
+            let _ = stream.write_all(lie.as_bytes());
+            std::thread::sleep(Duration::from_secs(5));
+        });
+        let limit = Duration::from_millis(200);
+        let mut link = RedisLink::new(lying.with_timeouts(limit));
+        let (started, lateness) = (Instant::now(), Lateness::watch());
+        assert!(link.run(&command(&["GET", "k"]), Replay::Safe).is_err(), "{lie:?}");
+        lateness.check(started.elapsed(), limit + Duration::from_millis(100));
+    }
+}
+
+/// Without an end in sight nobody goes on reading, however fast it comes.
+#[test]
+fn a_reply_without_end_is_cut_off() {
+    let flood = impostor(|mut stream| {
+        let _ = stream.read(&mut [0; 64]);
+        let _ = stream.write_all(b"$536870000\r\n");
+        let block = vec![b'x'; 1 << 20];
+        while stream.write_all(&block).is_ok() {}
+    });
+    let mut link = RedisLink::new(flood.with_timeouts(Duration::from_secs(20)));
+    assert!(link.run(&command(&["GET", "k"]), Replay::Safe).is_err());
 }

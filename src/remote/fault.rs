@@ -35,6 +35,18 @@ impl Fault {
         Self { kind, message: message.into() }
     }
 
+    /// What the system said about the connection to `server`.
+    pub(super) fn of_io(server: &str, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{InvalidData, Other, TimedOut, WouldBlock};
+        let kind = match error.kind() {
+            WouldBlock | TimedOut => FaultKind::Timeout,
+            InvalidData => FaultKind::Protocol,
+            Other => FaultKind::Refused,
+            _ => FaultKind::Down,
+        };
+        Self::new(kind, format!("{server}: {error}"))
+    }
+
     /// How the call failed.
     pub fn kind(&self) -> FaultKind {
         self.kind

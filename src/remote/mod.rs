@@ -17,6 +17,7 @@ pub mod push;
 pub mod redis;
 mod sentinel;
 pub mod settings;
+mod socket;
 mod wire;
 
 pub use fault::{Fault, FaultKind};

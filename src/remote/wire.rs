@@ -1,26 +1,24 @@
 //! One connection to one Redis server.
 //!
 //! Invariant: after the first time-out, broken read or protocol error the connection is dead for
-//! good. The `redis` crate keeps such a connection and counts the replies it still owes; it also
-//! goes on reading a pipeline after a time-out, one full time-out per command, so a batch of 100
-//! against a stopped server would wait 100 times. Both are avoided here by sending and receiving
-//! ourselves; the crate still does addresses, TLS, login, packing and parsing.
+//! good. The `redis` crate keeps such a connection and counts the replies it still owes; it goes on
+//! reading a pipeline after a time-out, one full time-out per command, so a batch of 100 against a
+//! stopped server would wait 100 times; and its time-out is for each read, so that a server which
+//! sends drop by drop is waited for without limit. So connecting, login, sending and receiving are
+//! done here, on a [`Socket`] that bounds each reply in time and size; the crate packs and parses.
 
-use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 
-use ::redis::{
-    Client, ClientTlsConfig, Cmd, Connection, ConnectionAddr, IntoConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, TlsCertificates, Value,
-};
-use socket2::{Domain, SockAddr, Socket, Type};
+use ::redis::{Cmd, Parser, ProtocolVersion, Value, cmd};
 
 use super::fault::{Fault, FaultKind};
 use super::settings::{Address, RedisSettings, Secret};
+use super::socket::Socket;
 
-/// Who logs in where, and how long that may take: what one server needs of the settings.
+/// A connection that has logged in.
 pub(super) struct Wire {
-    connection: Connection,
+    socket: Socket,
+    parser: Parser,
     dead: bool,
 }
 
@@ -36,17 +34,19 @@ impl Wire {
         settings: &RedisSettings,
         protocol: ProtocolVersion,
     ) -> Result<Self, Fault> {
-        refuse_if_stopped(address, settings)?;
-        let login = login(settings).set_protocol(protocol);
-        let info = connection_addr(address).into_connection_info()?.set_redis_settings(login);
-        let client = match address {
-            Address::Tcp { tls: true, .. } => Client::build_with_tls(info, certificates(settings)?)?,
-            _ => Client::open(info)?,
+        let connect = || {
+            let mut socket = Socket::connect(address, settings.timeout, &settings.tls)?;
+            socket.set_limit(settings.read_timeout)?;
+            Ok(socket)
         };
-        let connection = client.get_connection_with_timeout(settings.timeout)?;
-        connection.set_read_timeout(Some(settings.read_timeout))?;
-        connection.set_write_timeout(Some(settings.read_timeout))?;
-        Ok(Self { connection, dead: false })
+        let socket = connect().map_err(|error| Fault::of_io(&address.to_string(), &error))?;
+        let mut wire = Self { socket, parser: Parser::new(), dead: false };
+        for command in login(settings, protocol) {
+            if let Value::ServerError(error) = wire.run(&command)? {
+                return Err(Fault::new(FaultKind::Refused, format!("{address}: {error}")));
+            }
+        }
+        Ok(wire)
     }
 
     /// Sends one command and reads its reply; an error reply is a value here.
@@ -58,14 +58,21 @@ impl Wire {
     /// Sends packed commands without reading.
     pub(super) fn send(&mut self, packed: &[u8]) -> Result<(), Fault> {
         self.refuse_if_dead()?;
-        let sent = self.connection.send_packed_command(packed);
+        let mut send = || {
+            self.socket.next_answer()?;
+            self.socket.write_all(packed)?;
+            self.socket.flush()
+        };
+        let sent = send().map_err(|error| Fault::of_io("redis", &error));
         self.note(sent)
     }
 
-    /// Reads the next reply that is still owed.
+    /// Reads the next reply that is still owed. It may take as long as the settings say, however many
+    /// pieces it comes in.
     pub(super) fn receive(&mut self) -> Result<Value, Fault> {
         self.refuse_if_dead()?;
-        let received = self.connection.recv_response();
+        let ready = self.socket.next_answer().map_err(|error| Fault::of_io("redis", &error));
+        let received = ready.and_then(|()| Ok(self.parser.parse_value(&mut self.socket)?));
         self.note(received)
     }
 
@@ -76,67 +83,34 @@ impl Wire {
         }
     }
 
-    fn note<T>(&mut self, result: ::redis::RedisResult<T>) -> Result<T, Fault> {
-        result.map_err(|error| {
-            self.dead = true;
-            Fault::from(error)
-        })
+    fn note<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+        result.inspect_err(|_| self.dead = true)
     }
 }
 
-/// `connect` on a unix socket waits without limit once the queue of a stopped server is full, and
-/// std offers no time-out for it. So a first, non-blocking connection asks for a sign of life.
-fn refuse_if_stopped(address: &Address, settings: &RedisSettings) -> Result<(), Fault> {
-    let Address::Unix(path) = address else { return Ok(()) };
-    let ask = || -> std::io::Result<usize> {
-        let mut socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&SockAddr::unix(path)?)?;
-        socket.set_nonblocking(false)?;
-        socket.set_read_timeout(Some(settings.timeout))?;
-        socket.write_all(b"PING\r\n")?;
-        socket.read(&mut [0; 32])
-    };
-    match ask() {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            Err(Fault::new(FaultKind::Timeout, format!("{}: the server does not answer", path.display())))
+fn login(settings: &RedisSettings, protocol: ProtocolVersion) -> Vec<Cmd> {
+    let mut commands = Vec::new();
+    let credentials = settings.password.as_ref().map(|password| (&settings.username, password.reveal()));
+    match (protocol, credentials) {
+        (ProtocolVersion::RESP2, None) => {}
+        (ProtocolVersion::RESP2, Some((user, password))) => {
+            let mut auth = cmd("AUTH");
+            user.iter().for_each(|user| _ = auth.arg(user));
+            commands.push(auth.arg(password).clone());
         }
-        Err(error) => Err(Fault::new(FaultKind::Down, format!("{}: {error}", path.display()))),
-    }
-}
-
-fn connection_addr(address: &Address) -> ConnectionAddr {
-    match address {
-        Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
-        Address::Tcp { host, port, tls: false } => ConnectionAddr::Tcp(host.clone(), *port),
-        Address::Tcp { host, port, tls: true } => {
-            ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
+        (_, credentials) => {
+            let mut hello = cmd("HELLO");
+            hello.arg(3);
+            if let Some((user, password)) = credentials {
+                hello.arg("AUTH").arg(user.as_deref().unwrap_or("default")).arg(password);
+            }
+            commands.push(hello);
         }
     }
-}
-
-fn login(settings: &RedisSettings) -> RedisConnectionInfo {
-    let mut login =
-        RedisConnectionInfo::default().set_db(i64::from(settings.database)).set_skip_set_lib_name();
-    if let Some(password) = &settings.password {
-        login = login.set_password(password.reveal());
+    if settings.database != 0 {
+        commands.push(cmd("SELECT").arg(settings.database).clone());
     }
-    match &settings.username {
-        Some(user) => login.set_username(user),
-        None => login,
-    }
-}
-
-fn certificates(settings: &RedisSettings) -> Result<TlsCertificates, Fault> {
-    let read = |path: &std::path::Path| {
-        fs::read(path).map_err(|error| Fault::new(FaultKind::Refused, format!("{}: {error}", path.display())))
-    };
-    let client_tls = match &settings.tls.identity {
-        Some((cert, key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),
-        None => None,
-    };
-    Ok(TlsCertificates { client_tls, root_cert: settings.tls.ca.as_deref().map(read).transpose()? })
+    commands
 }
 
 /// The same servers without a login, for sentinels, which have their own.
