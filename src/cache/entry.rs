@@ -217,7 +217,6 @@ impl Head {
             times: Times::unpack(u64::from_le_bytes(*times)),
             cost: u32::from_le_bytes(*cost),
             flags: kind & (flags::COUNTER | flags::OBJECTS),
-            slot: 0,
             refs,
         };
         Ok(Self { kind: *kind, checksum: u32::from_le_bytes([*c0, *c1, *c2, *c3]), meta, plain_len, body_at })
@@ -268,7 +267,6 @@ mod tests {
             times,
             cost: 12,
             flags,
-            slot: 0,
             refs: Refs::new(7, [300, 301]).unwrap(),
         }
     }

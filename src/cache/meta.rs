@@ -7,7 +7,8 @@ use crate::clock::Timestamp;
 /// Generation slots one entry may refer to: its group and its tags.
 pub const MAX_REFS: usize = 32;
 
-/// Where a store cannot push invalidations, writes are counted by so many parts of a site's keys.
+/// Where keys cannot be told apart one by one, they fall on so many slots, alike on all hosts: a store
+/// that pushes no invalidations counts the writes to each, and a host stops trusting the keys of one.
 pub const KEY_SLOTS: usize = 64;
 
 /// The longest key, its group included, in bytes.
@@ -136,8 +137,6 @@ pub struct Meta {
     pub cost: u32,
     /// Of [`flags`].
     pub flags: u8,
-    /// Which of [`KEY_SLOTS`] its key falls on, where writes are counted by slots; else 0.
-    pub slot: u8,
     /// Generations it depends on.
     pub refs: Refs,
 }

@@ -16,11 +16,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::{Backing, Changes, Fetched, Generations, Item, Put, Taken, breaker};
 use crate::cache::entry;
-use crate::cache::l1::SITE_SLOT;
+use crate::cache::l1::{SITE_SLOT, key_slot};
 use crate::cache::meta::KEY_SLOTS;
 use crate::clock::Clock;
 use crate::error::Result as CrateResult;
@@ -59,11 +57,6 @@ impl MemcachedBacking {
         let breakers = names.map(|name| breaker(segment, &name)).collect::<CrateResult<Vec<_>>>()?;
         let open = || MemcachedLink::new(settings.clone(), breakers, Arc::clone(&clock));
         Ok(Self { link: MemcachedLink::shared(settings, open), prefix: prefix.to_owned(), clock })
-    }
-
-    /// The slot on which writes to the key `name` are counted.
-    pub(in crate::cache) fn slot(name: &[u8]) -> u8 {
-        (xxh3_64(name) % KEY_SLOTS as u64) as u8
     }
 
     /// What the item of `name` is called.
@@ -113,7 +106,7 @@ impl MemcachedBacking {
     /// A write, followed by its count on the same server.
     fn counted(&self, name: &[u8], writes: Vec<Request>) -> Vec<Routed> {
         let server = self.link.lock().unwrap_or_else(PoisonError::into_inner).server_of(&self.entry(name));
-        let count = Request::count(&self.count_item(usize::from(Self::slot(name))), self.now_micros());
+        let count = Request::count(&self.count_item(usize::from(key_slot(name))), self.now_micros());
         writes.into_iter().chain([count]).map(|request| Routed { server, request }).collect()
     }
 

@@ -265,14 +265,6 @@ impl Cache {
             .ok_or_else(|| Error::invalid("tags", format!("expected at most 31, got {}", tags.len())))
     }
 
-    /// The slot on which writes to the key are counted, alike on all hosts; 0 where they are pushed.
-    fn slot(&self, name: &[u8]) -> u8 {
-        match &self.shared {
-            Some(Shared { believed: Belief::Request, .. }) => MemcachedBacking::slot(name),
-            _ => 0,
-        }
-    }
-
     fn ttl(&self, expiry: Expiry) -> Option<Duration> {
         match expiry {
             Expiry::Default => self.settings.expiration,

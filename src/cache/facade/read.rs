@@ -89,8 +89,7 @@ impl Cache {
             return nothing();
         }
         let pending = self.catch_up(now);
-        let tickets: Vec<Ticket> =
-            names.iter().map(|name| self.l1.ticket(&self.site, name, self.slot(name))).collect();
+        let tickets: Vec<Ticket> = names.iter().map(|name| self.l1.ticket(&self.site, name)).collect();
         let with_changes = !self.is_synced(now) && self.local(now) != Local::Believed;
         let Ok(fetched) = self.call(|backing| backing.fetch(names, with_changes)) else { return nothing() };
         if let Some(changes) = fetched.changes
@@ -115,7 +114,7 @@ impl Cache {
         let local = self.local(now);
         if local == Local::Believed {
             let times = self.local_times(entry.meta.times, local, now);
-            let meta = Meta { times, slot: self.slot(name), ..entry.meta };
+            let meta = Meta { times, ..entry.meta };
             self.l1.put(&self.site, name, &meta, &entry.body, Condition::Unchanged(ticket), now);
         }
         Some(entry)
@@ -161,7 +160,7 @@ impl Cache {
         if changes.version == 0 || changes.version != self.site.version() {
             self.adopt(|backing| backing.generations())?;
         }
-        for (slot, writes) in changes.key_slots.iter().enumerate() {
+        for (slot, writes) in (0..).zip(&changes.key_slots) {
             self.site.learn_writes(slot, *writes);
         }
         self.synced.set(Some(now));

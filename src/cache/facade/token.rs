@@ -209,7 +209,6 @@ impl Cache {
             fingerprint: self.site.fingerprint(&refs),
             times: Times::lasting(Some(RESERVATION), Duration::ZERO, now),
             cost: 0,
-            slot: self.slot(name),
             flags: flags::RESERVED,
             refs,
         };
@@ -234,7 +233,6 @@ impl Cache {
             fingerprint: token.fingerprint,
             times,
             cost,
-            slot: 0,
             flags: if value.has_objects { flags::OBJECTS } else { 0 },
             refs: token.refs,
         };

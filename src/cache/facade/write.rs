@@ -186,7 +186,6 @@ impl Cache {
             fingerprint: self.site.fingerprint(&refs),
             times: Times::lasting(self.ttl(expiry), std::time::Duration::ZERO, now),
             cost: 0,
-            slot: 0,
             flags: if value.has_objects { flags::OBJECTS } else { 0 },
             refs,
         })
@@ -352,7 +351,7 @@ impl Cache {
         now: Timestamp,
     ) -> bool {
         let times = self.local_times(draft.meta.times, local, now);
-        let meta = Meta { times, slot: self.slot(draft.name), ..draft.meta };
+        let meta = Meta { times, ..draft.meta };
         let stored = self.l1.put(&self.site, draft.name, &meta, draft.body, condition, now);
         if stored == Stored::Failed {
             self.tally.count(Counter::CacheTooLarge);

@@ -93,7 +93,6 @@ impl Header {
             times: self.times,
             cost: self.cost,
             flags: self.flags,
-            slot: self.slot,
             refs: Refs::from_slots(slots.get(..self.refs)?)?,
         })
     }
@@ -118,6 +117,7 @@ fn padded(rest: &[u8]) -> u64 {
 #[derive(Clone, Copy)]
 pub(super) struct Draft<'a> {
     pub hash: u64,
+    pub slot: u8,
     pub site: u16,
     pub key: &'a [u8],
     pub meta: &'a Meta,
@@ -147,7 +147,7 @@ impl Draft<'_> {
         let fixed = [
             self.hash,
             sizes,
-            u64::from(self.site) | u64::from(self.meta.slot) << 16 | u64::from(self.meta.cost) << 32,
+            u64::from(self.site) | u64::from(self.slot) << 16 | u64::from(self.meta.cost) << 32,
             self.meta.fingerprint,
             self.meta.times.pack(),
         ];

@@ -8,7 +8,8 @@
 //! only after it missed.
 //!
 //! A shard whose lock cannot be had in time (its holder is stopped, not dead) could not forget what
-//! it should. Then the host stops trusting all it has of the site: nothing stale is ever served.
+//! it should. Then the host stops trusting what it has of the key and of one in 64 others, those on the
+//! same slot: nothing stale is ever served.
 
 mod entry;
 mod eviction;
@@ -27,7 +28,7 @@ pub use journal::{Pending, Record};
 pub use sites::{GENERATIONS, SITE_SLOT, Site, group_slot, tag_slot};
 
 use super::codec;
-use super::meta::{Age, Meta, flags};
+use super::meta::{Age, KEY_SLOTS, Meta, flags};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::shm::{Guard, Hasher, Locks, Region, RegionKind, Segment};
@@ -181,14 +182,15 @@ impl<'a> L1<'a> {
         out: &mut Vec<u8>,
     ) -> (Option<Hit>, Option<Stamp>) {
         let hash = hash_of(site, key);
-        let seen = self.locked(self.small_index(hash), site, |shard| {
+        let seen = self.locked(self.small_index(hash), |shard| {
             if let Some(hit) = self.read(site, hash, key, now, out) {
                 let stamp = stamp(&hit, out);
                 return ((hit.meta.flags & flags::RESERVED == 0).then_some(hit), Some(stamp));
             }
-            let fingerprint = site.trust(meta.slot).mark(meta.fingerprint);
+            let slot = key_slot(key);
+            let fingerprint = site.trust(slot).mark(meta.fingerprint);
             let meta = Meta { fingerprint, flags: flags::RESERVED, ..*meta };
-            let draft = Draft { hash, site: site.index(), key, meta: &meta, body: &id.to_ne_bytes() };
+            let draft = Draft { hash, slot, site: site.index(), key, meta: &meta, body: &id.to_ne_bytes() };
             if self.put_small(shard, site, &draft, now) != Stored::Yes {
                 return (None, None);
             }
@@ -203,16 +205,16 @@ impl<'a> L1<'a> {
         let found = found.or_else(|| self.large(hash)?.read(hash, site.index(), key, out))?;
         let meta = found.meta;
         let age = meta.times.age(now);
-        if age == Age::Over || !site.block().is_current(meta.fingerprint, &meta.refs, meta.slot) {
+        if age == Age::Over || !site.block().is_current(meta.fingerprint, &meta.refs, found.slot) {
             return None;
         }
         Some(Hit { meta, len: found.len, stale: age == Age::Stale })
     }
 
     /// To be had before a value is computed or read elsewhere, and given back with it.
-    pub fn ticket(&self, site: &Site<'_>, key: &[u8], slot: u8) -> Ticket {
+    pub fn ticket(&self, site: &Site<'_>, key: &[u8]) -> Ticket {
         let removals = self.small(hash_of(site, key)).map_or(0, Shard::removals);
-        Ticket { removals, trust: site.trust(slot) }
+        Ticket { removals, trust: site.trust(key_slot(key)) }
     }
 
     /// Stores the encoded value `body` under `key` if `condition` holds. An integer becomes a
@@ -228,17 +230,17 @@ impl<'a> L1<'a> {
         condition: Condition,
         now: Timestamp,
     ) -> Stored {
-        let hash = hash_of(site, key);
+        let (hash, slot) = (hash_of(site, key), key_slot(key));
         let counter = codec::as_int(body).map(i64::to_ne_bytes);
         let flags = meta.flags | if counter.is_some() { flags::COUNTER } else { 0 };
         let trust = match condition {
             Condition::Unchanged(ticket) => ticket.trust,
-            _ => site.trust(meta.slot),
+            _ => site.trust(slot),
         };
         let meta = Meta { fingerprint: trust.mark(meta.fingerprint), flags, ..*meta };
         let body = counter.as_ref().map_or(body, |bytes| bytes.as_slice());
-        let draft = Draft { hash, site: site.index(), key, meta: &meta, body };
-        let stored = self.locked(self.small_index(hash), site, |shard| {
+        let draft = Draft { hash, slot, site: site.index(), key, meta: &meta, body };
+        let put = |shard: &Shard<'a>| {
             if !self.admits(condition, shard, site, hash, key, now) {
                 return Stored::Refused;
             }
@@ -246,14 +248,19 @@ impl<'a> L1<'a> {
                 true => self.put_small(shard, site, &draft, now),
                 false => self.put_large(shard, site, &draft, now),
             }
-        });
+        };
+        let stored = match condition {
+            Condition::Always => self.forgetting(self.small_index(hash), site, key, put),
+            // Where nothing had to be replaced, nothing is wrong with what is there.
+            _ => self.locked(self.small_index(hash), put),
+        };
         stored.unwrap_or(Stored::Failed)
     }
 
     /// Forgets `key`; whether a valid value was there.
     pub fn remove(&self, site: &Site<'_>, key: &[u8], now: Timestamp) -> bool {
         let hash = hash_of(site, key);
-        let removed = self.locked(self.small_index(hash), site, |shard| {
+        let removed = self.forgetting(self.small_index(hash), site, key, |shard| {
             shard.note_removal();
             let was_valid = self.holds_valid(shard, site, hash, key, now);
             shard.remove(hash, site.index(), key, self);
@@ -273,8 +280,9 @@ impl<'a> L1<'a> {
         add: impl FnOnce(i64) -> i64,
     ) -> Option<i64> {
         let hash = hash_of(site, key);
-        self.locked(self.small_index(hash), site, |shard| {
-            shard.add(hash, site.index(), key, |meta| is_valid(meta, site, now), add)
+        self.locked(self.small_index(hash), |shard| {
+            let valid = |meta: &Meta, slot| is_valid(meta, slot, site, now);
+            shard.add(hash, site.index(), key, valid, add)
         })?
     }
 
@@ -355,7 +363,8 @@ impl<'a> L1<'a> {
     fn put_large(&self, shard: &Shard<'a>, site: &Site<'_>, draft: &Draft<'_>, now: Timestamp) -> Stored {
         shard.remove(draft.hash, site.index(), draft.key, self);
         let index = self.shards.len() + self.large_index(draft.hash);
-        self.locked(index, site, |large| self.insert(large, site, draft, now)).unwrap_or(Stored::Failed)
+        let insert = |large: &Shard<'a>| self.insert(large, site, draft, now);
+        self.forgetting(index, site, draft.key, insert).unwrap_or(Stored::Failed)
     }
 
     fn insert(&self, shard: &Shard<'a>, site: &Site<'_>, draft: &Draft<'_>, now: Timestamp) -> Stored {
@@ -375,7 +384,7 @@ impl<'a> L1<'a> {
     fn holds_valid(&self, shard: &Shard<'a>, site: &Site<'_>, hash: u64, key: &[u8], now: Timestamp) -> bool {
         let meta = shard.meta(hash, site.index(), key);
         let meta = meta.or_else(|| self.large(hash)?.meta(hash, site.index(), key));
-        meta.is_some_and(|meta| is_valid(&meta, site, now))
+        meta.is_some_and(|(meta, slot)| is_valid(&meta, slot, site, now))
     }
 
     /// Called under the lock of the key's small shard; false when the large one is not to be had.
@@ -384,16 +393,28 @@ impl<'a> L1<'a> {
             return true;
         }
         let index = self.shards.len() + self.large_index(hash);
-        self.locked(index, site, |large| large.remove(hash, site.index(), key, self)).is_some()
+        self.forgetting(index, site, key, |large| large.remove(hash, site.index(), key, self)).is_some()
     }
 
-    /// Runs `work` under the lock of shard `index`. When the lock is not to be had, what this host
-    /// holds of the site is not trusted any more.
-    fn locked<T>(&self, index: usize, site: &Site<'_>, work: impl FnOnce(&Shard<'a>) -> T) -> Option<T> {
-        let Some(guard) = self.lock(index) else {
-            site.distrust();
-            return None;
-        };
+    /// Runs `work`, which takes away what is at `key`, under the lock of shard `index`. When the lock
+    /// is not to be had, what this host holds of the keys of that slot is not trusted any more.
+    fn forgetting<T>(
+        &self,
+        index: usize,
+        site: &Site<'_>,
+        key: &[u8],
+        work: impl FnOnce(&Shard<'a>) -> T,
+    ) -> Option<T> {
+        let result = self.locked(index, work);
+        if result.is_none() {
+            site.distrust_slot(key_slot(key));
+        }
+        result
+    }
+
+    /// Runs `work` under the lock of shard `index`; `None` when the lock is not to be had.
+    fn locked<T>(&self, index: usize, work: impl FnOnce(&Shard<'a>) -> T) -> Option<T> {
+        let guard = self.lock(index)?;
         let result = self.shard(index).map(work);
         drop(guard);
         result
@@ -441,10 +462,10 @@ fn stamp(hit: &Hit, body: &[u8]) -> Stamp {
     Stamp(hash(body.get(..hit.len).unwrap_or(body), seed))
 }
 
-fn is_valid(meta: &Meta, site: &Site<'_>, now: Timestamp) -> bool {
+fn is_valid(meta: &Meta, slot: u8, site: &Site<'_>, now: Timestamp) -> bool {
     meta.flags & flags::RESERVED == 0
         && meta.times.age(now) == Age::Fresh
-        && site.block().is_current(meta.fingerprint, &meta.refs, meta.slot)
+        && site.block().is_current(meta.fingerprint, &meta.refs, slot)
 }
 
 impl Ledger for L1<'_> {
@@ -464,6 +485,11 @@ impl Ledger for L1<'_> {
         let current = self.blocks.get(usize::from(header.site)).zip(header.meta(words));
         current.is_none_or(|(block, meta)| !block.is_current(header.fingerprint, &meta.refs, header.slot))
     }
+}
+
+/// The slot on which `key` falls, alike on all hosts.
+pub fn key_slot(key: &[u8]) -> u8 {
+    (hash(key, 0) % KEY_SLOTS as u64) as u8
 }
 
 /// The hash of a group's, tag's or key's name.

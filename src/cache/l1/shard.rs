@@ -63,6 +63,8 @@ pub(super) struct Shard<'a> {
 /// What a reader found.
 pub(super) struct Found {
     pub meta: Meta,
+    /// Of the key, on which trust in the entry depends.
+    pub slot: u8,
     /// Bytes of the body, at the start of the buffer.
     pub len: usize,
 }
@@ -147,11 +149,11 @@ impl<'a> Shard<'a> {
         if header.flags & flags::COUNTER != 0 {
             let value = words.get(header.body_at())?.load(Relaxed);
             let len = codec::encode_int(i64::from_ne_bytes(value.to_ne_bytes()), out);
-            return Some((slot, Found { meta, len }));
+            return Some((slot, Found { meta, slot: header.slot, len }));
         } else if !header.copy_body(words, out) {
             return None;
         }
-        Some((slot, Found { meta, len: header.body_len }))
+        Some((slot, Found { meta, slot: header.slot, len: header.body_len }))
     }
 
     /// How many removals there were.
@@ -164,10 +166,10 @@ impl<'a> Shard<'a> {
         self.head.removals.fetch_add(1, AcqRel);
     }
 
-    /// What is known of `key`, if it is here, valid or not.
-    pub(super) fn meta(&self, hash: u64, site: u16, key: &[u8]) -> Option<Meta> {
+    /// What is known of `key`, and its slot, if it is here, valid or not.
+    pub(super) fn meta(&self, hash: u64, site: u16, key: &[u8]) -> Option<(Meta, u8)> {
         let (_, words, header) = self.find(hash, site, key)?;
-        header.meta(words)
+        Some((header.meta(words)?, header.slot))
     }
 
     /// Whether `key` is here, valid or not.
@@ -207,12 +209,12 @@ impl<'a> Shard<'a> {
         hash: u64,
         site: u16,
         key: &[u8],
-        admit: impl FnOnce(&Meta) -> bool,
+        admit: impl FnOnce(&Meta, u8) -> bool,
         add: impl FnOnce(i64) -> i64,
     ) -> Option<i64> {
         let (slot, words, header) = self.find(hash, site, key)?;
         let meta = header.meta(words)?;
-        if header.flags & flags::COUNTER == 0 || !admit(&meta) {
+        if header.flags & flags::COUNTER == 0 || !admit(&meta, header.slot) {
             return None;
         }
         let word = words.get(header.body_at())?;

@@ -134,14 +134,19 @@ impl<'a> Site<'a> {
         self.block.trust.fetch_add(1, AcqRel);
     }
 
+    /// Makes this host's entries of the keys of `slot` invalid.
+    pub fn distrust_slot(&self, slot: u8) {
+        if let Some(trust) = self.block.key_trust.get(usize::from(slot)) {
+            trust.fetch_add(1, AcqRel);
+        }
+    }
+
     /// Notes that the second layer counts `writes` to the keys of `slot`. If that is news, this host's
     /// entries of those keys are invalid.
-    pub fn learn_writes(&self, slot: usize, writes: u64) {
-        let known = self.block.writes.get(slot).map(|known| known.swap(writes, AcqRel));
-        if known != Some(writes)
-            && let Some(trust) = self.block.key_trust.get(slot)
-        {
-            trust.fetch_add(1, AcqRel);
+    pub fn learn_writes(&self, slot: u8, writes: u64) {
+        let known = self.block.writes.get(usize::from(slot)).map(|known| known.swap(writes, AcqRel));
+        if known != Some(writes) {
+            self.distrust_slot(slot);
         }
     }
 

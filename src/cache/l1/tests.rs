@@ -21,7 +21,7 @@ fn meta(site: &Site<'_>, ttl: u64) -> Meta {
     let refs = Refs::new(group_slot(b"posts"), []).unwrap();
     let ttl = (ttl > 0).then_some(Duration::from_secs(ttl));
     let times = Times::lasting(ttl, Duration::ZERO, NOW);
-    Meta { fingerprint: site.fingerprint(&refs), times, cost: 0, flags: 0, slot: 0, refs }
+    Meta { fingerprint: site.fingerprint(&refs), times, cost: 0, flags: 0, refs }
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
@@ -131,15 +131,56 @@ fn what_was_read_before_a_removal_is_not_stored_after_it() {
         l1.put(&site, b"k", &meta(&site, 0), &bytes(&Value::Int(1)), condition, NOW);
         get(&l1, &site, b"k").is_some()
     };
-    assert!(fill(l1.ticket(&site, b"k", 0)));
+    assert!(fill(l1.ticket(&site, b"k")));
     let invalidations: [&dyn Fn(); 3] =
-        [&|| assert!(l1.remove(&site, b"k", NOW)), &|| site.distrust(), &|| site.learn_writes(0, 1)];
+        [&|| assert!(l1.remove(&site, b"k", NOW)), &|| site.distrust(), &|| {
+            site.learn_writes(key_slot(b"k"), 1);
+        }];
     for invalidate in invalidations {
-        let ticket = l1.ticket(&site, b"k", 0);
+        let ticket = l1.ticket(&site, b"k");
         invalidate();
         assert!(!fill(ticket));
-        assert!(fill(l1.ticket(&site, b"k", 0)));
+        assert!(fill(l1.ticket(&site, b"k")));
     }
+}
+
+/// Whoever holds the lock is stopped: what ought to be forgotten is served no more, the rest stays.
+#[test]
+fn a_lock_that_is_not_to_be_had_costs_one_slot_and_only_writers() {
+    let segment = segment(1 << 20);
+    let l1 = L1::open(&segment, 1.0).unwrap();
+    let site = l1.site(b"a", NOW).unwrap();
+    let other = (0..).map(|n| format!("other{n}")).find(|name| key_slot(name.as_bytes()) != key_slot(b"k"));
+    let other = other.unwrap();
+    for name in [b"k", other.as_bytes()] {
+        assert!(put(&l1, &site, name, &Value::Int(1)));
+    }
+    let while_held = |work: &dyn Fn()| {
+        let (held, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _guard = l1.lock(l1.small_index(hash_of(&site, b"k"))).unwrap();
+                held.store(true, Ordering::SeqCst);
+                while !done.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+            });
+            while !held.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            work();
+            done.store(true, Ordering::SeqCst);
+        });
+    };
+    while_held(&|| {
+        assert_eq!(l1.add(&site, b"k", NOW, |n| n + 1), None);
+        let absent = l1.put(&site, b"k", &meta(&site, 0), &bytes(&Value::Int(2)), Condition::Absent, NOW);
+        assert_eq!(absent, Stored::Failed);
+    });
+    assert_eq!(get(&l1, &site, b"k"), Some(Value::Int(1)));
+    while_held(&|| assert!(!l1.remove(&site, b"k", NOW)));
+    assert_eq!(get(&l1, &site, b"k"), None);
+    assert_eq!(get(&l1, &site, other.as_bytes()), Some(Value::Int(1)));
 }
 
 #[test]
