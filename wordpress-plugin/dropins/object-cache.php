@@ -49,7 +49,7 @@ function slbp_object_cache_obstacle() {
 	if ( defined( 'SLBP_CACHE_DISABLED' ) && SLBP_CACHE_DISABLED ) {
 		return 'SLBP_CACHE_DISABLED is set in wp-config.php.';
 	}
-	return class_exists( 'SLBP_Object_Cache', false ) ? '' : 'The PHP extension slbp is not loaded, or is too old.';
+	return method_exists( 'SLBP_Object_Cache', 'backend' ) ? '' : 'The PHP extension slbp is not loaded, or is too old.';
 }
 
 /**

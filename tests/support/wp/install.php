@@ -39,7 +39,8 @@ if (!is_plugin_active($setup['plugin'])) {
     }
 }
 
-if ($setup['object_cache'] && function_exists('slbp_enable_object_cache')) {
+if ($setup['object_cache'] && extension_loaded('slbp')) {
+    require_once WP_PLUGIN_DIR . '/' . $setup['plugin']; // an installing WordPress loads no plugin by itself
     $failure = slbp_enable_object_cache();
     if ($failure !== '') {
         fwrite(STDERR, slbp_dropin_failure($failure, SLBP_OBJECT_CACHE) . "\n");
