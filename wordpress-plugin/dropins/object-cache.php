@@ -629,16 +629,17 @@ if ( null !== slbp_native_object_cache() ) :
 		private function load( $ids, $group, $force ) {
 			$unknown = array();
 			foreach ( $this->is_local( $group ) ? array() : $ids as $id ) {
-				if ( ! $force && $this->prefetch->answers( $id, $group, $found, $value ) ) {
-					$this->take( $id, $group, $found, $value );
+				if ( ! $force && $this->prefetch->has( $id, $group, $value ) ) {
+					$this->take( $id, $group, true, $value );
 				} elseif ( $force || ! $this->_exists( $id, $group ) ) {
 					$unknown[] = $id;
 				}
 			}
-			foreach ( $force && isset( self::OPTIONS[ $group ] ) ? $unknown : array() as $id ) {
-				$this->option( $id, $group )->begin_turn();
+			if ( isset( self::OPTIONS[ $group ] ) ) {
+				$this->fetch_options( $unknown, $group, $force );
+			} else {
+				$this->fetch( $unknown, $group );
 			}
-			$this->fetch( $unknown, $group );
 		}
 
 		/**
@@ -653,6 +654,18 @@ if ( null !== slbp_native_object_cache() ) :
 				foreach ( $ids as $id ) {
 					$this->take( $id, $group, array_key_exists( $id, $values ), $values[ $id ] ?? false );
 				}
+			}
+		}
+
+		/**
+		 * Asks for options one by one: only of a single read does the shared cache remember that it missed.
+		 */
+		private function fetch_options( $ids, $group, $force ) {
+			foreach ( $ids as $id ) {
+				if ( $force ) {
+					$this->option( $id, $group )->begin_turn();
+				}
+				$this->fetch( array( $id ), $group );
 			}
 		}
 
@@ -934,7 +947,7 @@ final class SLBP_Cache_Prefetch {
 	/** @var array Scores by group and id. */
 	private $scores = array();
 
-	/** @var array What was fetched and not yet asked for, by group and id: a list of one, or of none where there was none. */
+	/** @var array What was found and not yet asked for, by group and id. */
 	private $waiting = array();
 
 	/** @var array What the request has asked the shared cache for, by group and id. */
@@ -952,21 +965,24 @@ final class SLBP_Cache_Prefetch {
 			$this->kind   = $blog_prefix . self::kind();
 			$scores       = $native->get( self::GROUP, $this->kind );
 			$this->scores = is_array( $scores ) ? $scores : array();
-			$this->fetch( $this->wanted() );
+			$wanted       = $this->wanted();
+			if ( array() !== $wanted ) {
+				$this->waiting = $native->prefetch( $wanted );
+			}
 		}
 	}
 
 	/**
-	 * Whether the value (or that there is none) was fetched ahead. It answers once: who asks again wants to know what is there now.
+	 * Whether the value was fetched ahead. That there is none is not remembered: who misses must ask for himself, so
+	 * that what he then adds is refused if somebody has changed it meanwhile.
 	 */
-	public function answers( $id, $group, &$found, &$value ) {
-		if ( ! isset( $this->waiting[ $group ][ $id ] ) ) {
-			return false;
+	public function has( $id, $group, &$value ) {
+		$has = isset( $this->waiting[ $group ] ) && array_key_exists( $id, $this->waiting[ $group ] );
+		if ( $has ) {
+			$value = $this->waiting[ $group ][ $id ];
+			unset( $this->waiting[ $group ][ $id ] );
 		}
-		$found = array() !== $this->waiting[ $group ][ $id ];
-		$value = $found ? $this->waiting[ $group ][ $id ][0] : false;
-		unset( $this->waiting[ $group ][ $id ] );
-		return true;
+		return $has;
 	}
 
 	/**
@@ -1019,19 +1035,6 @@ final class SLBP_Cache_Prefetch {
 			}
 		}
 		return $wanted;
-	}
-
-	/**
-	 * Fetches them.
-	 */
-	private function fetch( array $wanted ) {
-		$found = array() === $wanted ? array() : $this->native->prefetch( $wanted );
-		foreach ( $wanted as $group => $ids ) {
-			$values = $found[ $group ] ?? array();
-			foreach ( $ids as $id ) {
-				$this->waiting[ $group ][ $id ] = array_key_exists( $id, $values ) ? array( $values[ $id ] ) : array();
-			}
-		}
 	}
 
 	/**
