@@ -331,8 +331,18 @@ struct Decoder<'a, 'b, B> {
 }
 
 impl<'a, B: Builder> Decoder<'a, '_, B> {
+    /// Inlined where elements are read, because most of them are short strings and small integers.
+    #[inline]
     fn value(&mut self) -> Result<B::Value, DecodeError> {
         match self.byte()? {
+            byte @ SMALL_STRING..SMALL_LIST => self.string(usize::from(byte - SMALL_STRING)),
+            byte @ SMALL_INT..SMALL_STRING => Ok(self.builder.int(i64::from(byte - SMALL_INT))),
+            byte => self.other(byte),
+        }
+    }
+
+    fn other(&mut self, byte: u8) -> Result<B::Value, DecodeError> {
+        match byte {
             NULL => Ok(self.builder.null()),
             FALSE => Ok(self.builder.bool(false)),
             TRUE => Ok(self.builder.bool(true)),
@@ -363,14 +373,13 @@ impl<'a, B: Builder> Decoder<'a, '_, B> {
                 let bytes = self.take(len)?;
                 self.builder.serialized(bytes)
             }
-            byte @ SMALL_INT..SMALL_STRING => Ok(self.builder.int(i64::from(byte - SMALL_INT))),
-            byte @ SMALL_STRING..SMALL_LIST => self.string(usize::from(byte - SMALL_STRING)),
             byte @ SMALL_LIST..SMALL_MAP => self.list(usize::from(byte - SMALL_LIST)),
             byte @ SMALL_MAP.. => self.map(usize::from(byte - SMALL_MAP)),
             _ => Err(DecodeError::Malformed),
         }
     }
 
+    #[inline]
     fn string(&mut self, len: usize) -> Result<B::Value, DecodeError> {
         let bytes = self.take(len)?;
         Ok(self.builder.string(bytes))
@@ -413,6 +422,7 @@ impl<'a, B: Builder> Decoder<'a, '_, B> {
         self.builder.finish(object)
     }
 
+    #[inline]
     fn key(&mut self) -> Result<ArrayKey<'a>, DecodeError> {
         match self.byte()? {
             byte @ KEY_SMALL_INT..KEY_INT => Ok(ArrayKey::Int(i64::from(byte - KEY_SMALL_INT))),
@@ -426,6 +436,7 @@ impl<'a, B: Builder> Decoder<'a, '_, B> {
         self.name_after(byte)
     }
 
+    #[inline]
     fn name_after(&mut self, byte: u8) -> Result<&'a [u8], DecodeError> {
         let len = match byte {
             0..KEY_SMALL_INT => usize::from(byte),
@@ -464,12 +475,14 @@ impl<'a, B: Builder> Decoder<'a, '_, B> {
         Err(DecodeError::Malformed)
     }
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, DecodeError> {
         let (first, rest) = self.rest.split_first().ok_or(DecodeError::Malformed)?;
         self.rest = rest;
         Ok(*first)
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Malformed)?;
         self.rest = rest;

@@ -34,8 +34,14 @@ impl Refs {
 
     /// The same from slots that were stored.
     pub fn from_slots(slots: &[u16]) -> Option<Self> {
-        let (group, tags) = slots.split_first()?;
-        Self::new(*group, tags.iter().copied())
+        let mut refs = Self { len: u8::try_from(slots.len()).ok()?, slots: [0; MAX_REFS] };
+        refs.slots.get_mut(..slots.len())?.copy_from_slice(slots);
+        (!slots.is_empty()).then_some(refs)
+    }
+
+    /// The same from an array of which the first `len` count.
+    pub(super) fn from_array(slots: [u16; MAX_REFS], len: usize) -> Option<Self> {
+        (1..=MAX_REFS).contains(&len).then_some(Self { len: len as u8, slots })
     }
 
     /// The slots, the group's first.

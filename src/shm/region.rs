@@ -154,12 +154,14 @@ pub fn store_bytes(words: &[AtomicU64], bytes: &[u8]) -> bool {
     if bytes.len() > words.len() * 8 {
         return false;
     }
-    for (word, chunk) in words.iter().zip(bytes.chunks(8)) {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let (whole_words, rest_words) = words.split_at(whole.len());
+    for (word, chunk) in whole_words.iter().zip(whole) {
+        word.store(u64::from_ne_bytes(*chunk), Relaxed);
+    }
+    if let Some(word) = rest_words.first().filter(|_| !rest.is_empty()) {
         let mut raw = [0; 8];
-        match chunk.try_into() {
-            Ok(whole) => raw = whole,
-            Err(_) => raw.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from),
-        }
+        raw.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
         word.store(u64::from_ne_bytes(raw), Relaxed);
     }
     true
@@ -170,9 +172,13 @@ pub fn load_bytes(words: &[AtomicU64], bytes: &mut [u8]) -> bool {
     if bytes.len() > words.len() * 8 {
         return false;
     }
-    for (word, chunk) in words.iter().zip(bytes.chunks_mut(8)) {
-        let raw = word.load(Relaxed).to_ne_bytes();
-        chunk.iter_mut().zip(raw).for_each(|(to, from)| *to = from);
+    let (whole, rest) = bytes.as_chunks_mut::<8>();
+    let (whole_words, rest_words) = words.split_at(whole.len());
+    for (word, chunk) in whole_words.iter().zip(whole) {
+        *chunk = word.load(Relaxed).to_ne_bytes();
+    }
+    if let Some(word) = rest_words.first() {
+        rest.iter_mut().zip(word.load(Relaxed).to_ne_bytes()).for_each(|(to, from)| *to = from);
     }
     true
 }

@@ -39,16 +39,19 @@ impl Builder for Zvals {
     type Array = Filling;
     type Object = Object;
 
+    #[inline]
     fn null(&mut self) -> Zval {
         Zval::null()
     }
 
+    #[inline]
     fn bool(&mut self, value: bool) -> Zval {
         let mut zval = Zval::new();
         zval.set_bool(value);
         zval
     }
 
+    #[inline]
     fn int(&mut self, value: i64) -> Zval {
         let mut zval = Zval::new();
         zval.set_long(value);
@@ -61,6 +64,7 @@ impl Builder for Zvals {
         zval
     }
 
+    #[inline]
     fn string(&mut self, bytes: &[u8]) -> Zval {
         string(bytes)
     }
@@ -69,6 +73,7 @@ impl Builder for Zvals {
         Filling::list(len)
     }
 
+    #[inline]
     fn push(&mut self, list: &mut Filling, value: Zval) {
         list.push(value);
     }
@@ -77,6 +82,7 @@ impl Builder for Zvals {
         Filling::map(len)
     }
 
+    #[inline]
     fn insert(&mut self, map: &mut Filling, key: ArrayKey<'_>, value: Zval) {
         map.insert(key, value);
     }

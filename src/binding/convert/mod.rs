@@ -7,4 +7,5 @@ pub mod json;
 pub mod params;
 pub mod record;
 pub mod serializer;
+mod words;
 pub mod zend;

@@ -8,14 +8,17 @@ use std::mem::ManuallyDrop;
 
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::ffi::{
-    _zend_new_array, IS_ARRAY_EX, zend_hash_index_del, zend_hash_index_update, zend_hash_next_index_insert,
-    zend_hash_real_init_mixed, zend_hash_real_init_packed, zend_hash_str_del, zend_hash_update, zend_string,
+    _emalloc, _zend_new_array, Bucket, IS_ARRAY_EX, IS_STRING, IS_STRING_EX, zend_hash_index_del,
+    zend_hash_index_update, zend_hash_next_index_insert, zend_hash_real_init_mixed,
+    zend_hash_real_init_packed, zend_hash_str_del, zend_hash_update, zend_string,
 };
 use ext_php_rs::types::{ZendHashTable, ZendStr, Zval};
 
+use super::words;
 use crate::cache::value::ArrayKey;
 
 const HASH_PACKED: u32 = 1 << 2;
+const HASH_UNINITIALIZED: u32 = 1 << 3;
 
 /// What a value is, as the engine numbers types.
 pub fn kind_of(zval: &Zval) -> u32 {
@@ -75,6 +78,25 @@ impl Iterator for Elements {
     }
 }
 
+/// Where a table that is not packed keeps its elements; PHP 8.2 moved the field into a union.
+///
+/// # Safety
+/// `table` is live and not packed.
+unsafe fn buckets_of(table: &ZendHashTable) -> *mut Bucket {
+    #[cfg(php82)]
+    // SAFETY: as the caller says.
+    return unsafe { table.__bindgen_anon_1.arData };
+    #[cfg(not(php82))]
+    return table.arData;
+}
+
+/// # Safety
+/// Both are live strings.
+unsafe fn is_same(one: *const zend_string, other: *const zend_string) -> bool {
+    // SAFETY: as the caller says.
+    std::ptr::eq(one, other) || unsafe { bytes_of(one) == bytes_of(other) }
+}
+
 /// # Safety
 /// `at` is below the live table's nNumUsed.
 unsafe fn element(table: &ZendHashTable, at: usize) -> (Key, *const Zval) {
@@ -84,10 +106,7 @@ unsafe fn element(table: &ZendHashTable, at: usize) -> (Key, *const Zval) {
         if is_packed(table) {
             return (Key::Int(at as i64), table.__bindgen_anon_1.arPacked.add(at));
         }
-        #[cfg(php82)]
-        let bucket = table.__bindgen_anon_1.arData.add(at);
-        #[cfg(not(php82))]
-        let bucket = table.arData.add(at);
+        let bucket = buckets_of(table).add(at);
         let key = match (*bucket).key.is_null() {
             true => Key::Int((*bucket).h as i64),
             false => Key::String((*bucket).key),
@@ -128,10 +147,38 @@ pub fn hold(table: &ZendHashTable) -> Option<Zval> {
 }
 
 /// A string value. The engine keeps all strings of up to one byte.
+#[inline]
 pub fn string(bytes: &[u8]) -> Zval {
     let mut zval = Zval::new();
-    zval.set_zend_string(ZendStr::new(bytes, false));
+    if bytes.len() < 2 {
+        zval.set_zend_string(ZendStr::new(bytes, false));
+    } else {
+        zval.value.str_ = new_string(bytes);
+        zval.u1.type_info = IS_STRING_EX;
+    }
     zval
+}
+
+/// A new string of the request's, of two bytes or more. The engine's own function is no macro to us,
+/// and calling it takes longer than what it does.
+#[inline]
+fn new_string(bytes: &[u8]) -> *mut zend_string {
+    /// `GC_STRING`: a string, not for the cycle collector.
+    const KIND: u32 = IS_STRING | 1 << 4;
+    const HEADER: usize = std::mem::offset_of!(zend_string, val);
+    // SAFETY: a request is running; the engine returns memory for the header, the bytes and a NUL, or
+    // bails out. All of it is written before anybody sees it.
+    unsafe {
+        let string = _emalloc((HEADER + bytes.len() + 1).next_multiple_of(8)).cast::<zend_string>();
+        (&raw mut (*string).gc.refcount).write(1);
+        (&raw mut (*string).gc.u.type_info).write(KIND);
+        (&raw mut (*string).h).write(0);
+        (&raw mut (*string).len).write(bytes.len());
+        let to = (&raw mut (*string).val).cast::<u8>();
+        to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        to.add(bytes.len()).write(0);
+        string
+    }
 }
 
 /// Moves `zval` into `place` and drops what was there.
@@ -176,6 +223,7 @@ impl Filling {
     }
 
     /// Appends a value.
+    #[inline]
     pub fn push(&mut self, zval: Zval) {
         let mut zval = ManuallyDrop::new(zval);
         let table = &mut *self.table;
@@ -196,19 +244,61 @@ impl Filling {
     }
 
     /// Adds a value; one under the same key is replaced.
+    #[inline]
     pub fn insert(&mut self, key: ArrayKey<'_>, zval: Zval) {
-        let mut zval = ManuallyDrop::new(zval);
-        let table = &raw mut *self.table;
         match key {
-            // SAFETY: the table is ours alone; the value's ownership moves into it.
-            ArrayKey::Int(index) => unsafe {
-                zend_hash_index_update(table, index as u64, &raw mut *zval);
-            },
-            ArrayKey::Bytes(bytes) => {
-                let mut key = ZendStr::new(bytes, false);
-                // SAFETY: as above; the table takes a share of the key of its own.
-                unsafe { zend_hash_update(table, &raw mut *key, &raw mut *zval) };
+            ArrayKey::Int(index) => {
+                let mut zval = ManuallyDrop::new(zval);
+                // SAFETY: the table is ours alone; the value's ownership moves into it.
+                unsafe { zend_hash_index_update(&raw mut *self.table, index as u64, &raw mut *zval) };
             }
+            ArrayKey::Bytes(bytes) => match words::known(bytes) {
+                Some(key) => self.insert_known(key, zval),
+                None => self.update(&mut ZendStr::new(bytes, false), zval),
+            },
+        }
+    }
+
+    fn update(&mut self, key: &mut ZendStr, zval: Zval) {
+        let mut zval = ManuallyDrop::new(zval);
+        // SAFETY: the table is ours alone; the value's ownership moves into it, and it takes a share of
+        // the key of its own.
+        unsafe { zend_hash_update(&raw mut *self.table, key, &raw mut *zval) };
+    }
+
+    /// Adds a value under a key whose hash is known and that is never freed: what `zend_hash_add` does,
+    /// without asking what is known, and without a call.
+    #[inline]
+    fn insert_known(&mut self, key: *mut zend_string, zval: Zval) {
+        let table = &mut *self.table;
+        // SAFETY: the table is ours alone and not packed, so it has buckets and, below them, the hash
+        // part, both initialized; there is room for another bucket below nTableSize. The engine finds a
+        // chain's start by the hash with the mask's bits set, as a negative index, and the chain by the
+        // word beside each value.
+        unsafe {
+            let is_mixed = table.u.flags & (HASH_PACKED | HASH_UNINITIALIZED) == 0;
+            if !is_mixed || table.nNumUsed >= table.nTableSize {
+                return self.update(&mut *key, zval);
+            }
+            let buckets = buckets_of(table);
+            let hash = (*key).h;
+            let chain = buckets.cast::<u32>().offset((hash as u32 | table.nTableMask) as i32 as isize);
+            let mut at = *chain;
+            while at != u32::MAX {
+                let bucket = buckets.add(at as usize);
+                if (*bucket).h == hash && !(*bucket).key.is_null() && is_same((*bucket).key, key) {
+                    return self.update(&mut *key, zval);
+                }
+                at = (*bucket).val.u2.next;
+            }
+            let place = buckets.add(table.nNumUsed as usize);
+            (&raw mut (*place).val).cast::<ManuallyDrop<Zval>>().write(ManuallyDrop::new(zval));
+            (*place).val.u2.next = *chain;
+            (*place).h = hash;
+            (*place).key = key;
+            *chain = table.nNumUsed;
+            table.nNumUsed += 1;
+            table.nNumOfElements += 1;
         }
     }
 

@@ -93,7 +93,7 @@ impl Header {
             times: self.times,
             cost: self.cost,
             flags: self.flags,
-            refs: Refs::from_slots(slots.get(..self.refs)?)?,
+            refs: Refs::from_array(slots, self.refs)?,
         })
     }
 

@@ -41,12 +41,29 @@ impl<'a> Index<'a> {
         bucket(home).chain(bucket(next)).map(Slot)
     }
 
-    /// The places that may hold the entry of `hash`, with their slots.
-    pub(super) fn candidates(self, hash: u64) -> impl Iterator<Item = (Slot<'a>, usize)> + use<'a> {
-        self.near(hash).filter_map(move |slot| {
-            let word = slot.0.load(Acquire);
-            if word >> TAG_SHIFT == tag(hash) { Some((slot, position(word)?)) } else { None }
-        })
+    /// The first place that may hold the entry of `hash` and does, as `check` says of it.
+    ///
+    /// Two plain loops: every read goes through here, and a chain of iterators costs it a tenth.
+    #[inline]
+    pub(super) fn find<T>(
+        self,
+        hash: u64,
+        mut check: impl FnMut(usize) -> Option<T>,
+    ) -> Option<(Slot<'a>, T)> {
+        let home = ((u128::from(hash) * self.0.len() as u128) >> 64) as usize;
+        let next = if home + 1 == self.0.len() { 0 } else { home + 1 };
+        for bucket in [self.0.get(home)?, self.0.get(next)?] {
+            for slot in &bucket.slots {
+                let word = slot.load(Acquire);
+                if word >> TAG_SHIFT != tag(hash) {
+                    continue;
+                }
+                if let Some(found) = position(word).and_then(&mut check) {
+                    return Some((Slot(slot), found));
+                }
+            }
+        }
+        None
     }
 
     /// The slot that names the entry of `hash` at `at`, if there is one.

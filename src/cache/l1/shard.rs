@@ -277,10 +277,11 @@ impl<'a> Shard<'a> {
         site: u16,
         key: &[u8],
     ) -> Option<(Slot<'a>, &'a [AtomicU64], Header)> {
-        self.index.candidates(hash).find_map(|(slot, at)| {
+        let found = self.index.find(hash, |at| {
             let (words, header) = self.entry_at(at)?;
-            (header.hash == hash && header.is_of(words, site, key)).then_some((slot, words, header))
-        })
+            (header.hash == hash && header.is_of(words, site, key)).then_some((words, header))
+        });
+        found.map(|(slot, (words, header))| (slot, words, header))
     }
 
     /// What lies at `at`, as far as its sizes make sense.
