@@ -110,6 +110,46 @@ final class ObjectCacheTest extends LayeredTestCase
         self::assertCount(151, $cache->get('options', 'alloptions'));
     }
 
+    /**
+     * What was read from the database before somebody else's write must not be stored after it.
+     *
+     * @dataProvider layers
+     */
+    public function testAnAddThatSomebodyHasOutrunIsRefused(string $layer): void
+    {
+        $cache = self::cache($layer);
+        $outrun = [
+            'written and deleted' => function (SLBP_Object_Cache $other): void {
+                $other->set('g', 'k', 'new');
+                $other->delete('g', 'k');
+            },
+            'deleted' => fn(SLBP_Object_Cache $other) => $other->delete('g', 'k'),
+            'flushed' => fn(SLBP_Object_Cache $other) => $other->flush_group('g'),
+        ];
+        foreach ($outrun as $what => $work) {
+            self::assertFalse($cache->get('g', 'k'));
+            self::elsewhere($layer, $work);
+            self::assertFalse($cache->add('g', 'k', 'old'), $what);
+            self::assertFalse($cache->get('g', 'k'), $what);
+            self::assertTrue($cache->add('g', 'k', 'read again'), $what);
+            self::assertSame('read again', $cache->get('g', 'k'));
+            self::assertTrue($cache->delete('g', 'k'));
+            self::assertTrue($cache->add('g', 'k', 'its own deletion is no reason'), $what);
+            $cache->delete('g', 'k');
+        }
+    }
+
+    /** Runs work in a process of its own, on the same cache. */
+    private static function elsewhere(string $layer, callable $work): void
+    {
+        $pid = pcntl_fork();
+        if ($pid === 0) {
+            $work(new SLBP_Object_Cache(self::config($layer)));
+            posix_kill(posix_getpid(), SIGKILL);
+        }
+        pcntl_waitpid($pid, $status);
+    }
+
     public function testItCanBeSubclassedAndMocked(): void
     {
         $mock = $this->createMock(SLBP_Object_Cache::class);

@@ -50,6 +50,12 @@ impl HostedCache {
         self.opened.in_request()
     }
 
+    /// The cache, for a flush: what this request has missed before is no reason to refuse it anything.
+    pub fn get_anew(&self) -> &Cache {
+        self.opened.forget_misses();
+        self.get()
+    }
+
     /// When a value expires whose `$expiration` is `given`.
     pub fn expiry(&self, given: OrNull<Lax<i64>>) -> Expiry {
         if let Some(Lax(seconds)) = given.0 {

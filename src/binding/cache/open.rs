@@ -5,12 +5,14 @@
 //! [`KEPT`], those go first that were not used for longest.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::binding::segment;
 use crate::binding::wordpress::site;
-use crate::cache::facade::{Cache, Host};
+use crate::cache::facade::{Cache, Host, Token};
+use crate::cache::keys::Key;
 use crate::cache::settings::Settings;
 use crate::clock::CoarseClock;
 use crate::error::Result;
@@ -18,12 +20,17 @@ use crate::error::Result;
 /// So many stay open between requests.
 const KEPT: usize = 8;
 
+/// So many misses are remembered in one request.
+const MOST_MISSED: usize = 10_000;
+
 /// An open cache.
 pub struct Opened {
     cache: Cache,
     site: Vec<u8>,
     /// The last request that used it; 0: none yet.
     request: Cell<u64>,
+    /// What this request has missed, with what it needs to fill the gap.
+    missed: RefCell<HashMap<Vec<u8>, Token>>,
 }
 
 thread_local! {
@@ -40,6 +47,26 @@ impl Opened {
             self.cache.begin_request();
         }
         &self.cache
+    }
+
+    /// Notes a miss.
+    pub fn note_miss(&self, key: Key<'_>, token: Token) {
+        let mut missed = self.missed.borrow_mut();
+        if missed.len() < MOST_MISSED {
+            missed.insert(named(key), token);
+        }
+    }
+
+    /// Takes back what was noted of a miss: each token is good for one write, and what this request
+    /// writes itself is no reason to refuse it.
+    pub fn take_miss(&self, key: Key<'_>) -> Option<Token> {
+        let mut missed = self.missed.borrow_mut();
+        if missed.is_empty() { None } else { missed.remove(&named(key)) }
+    }
+
+    /// Takes all of it back.
+    pub fn forget_misses(&self) {
+        self.missed.borrow_mut().clear();
     }
 }
 
@@ -63,7 +90,12 @@ pub fn find_or_open(settings: Settings) -> Result<Rc<Opened>> {
         may_listen: outlives_a_request(),
         site: site.clone(),
     };
-    let opened = Rc::new(Opened { cache: Cache::open(host, settings)?, site, request: Cell::new(0) });
+    let opened = Rc::new(Opened {
+        cache: Cache::open(host, settings)?,
+        site,
+        request: Cell::new(0),
+        missed: RefCell::default(),
+    });
     OPENED.with_borrow_mut(|all| all.push(Rc::clone(&opened)));
     Ok(opened)
 }
@@ -74,6 +106,7 @@ pub fn end_request() {
     OPENED.with_borrow_mut(|opened| {
         opened.iter().filter(|opened| opened.request.get() == request).for_each(|opened| {
             opened.cache.end_request();
+            opened.forget_misses();
         });
         if opened.len() > KEPT {
             opened.sort_by_key(|opened| std::cmp::Reverse(opened.request.get()));
@@ -85,6 +118,11 @@ pub fn end_request() {
 /// Closes all. Phase: MSHUTDOWN.
 pub fn close_all() {
     OPENED.take();
+}
+
+/// Group and name, so that no two keys are alike.
+fn named(key: Key<'_>) -> Vec<u8> {
+    [&(key.group.len() as u32).to_ne_bytes(), key.group, key.name].concat()
 }
 
 /// Whether this process is a worker, which may keep a thread, or a command that ends in a moment.

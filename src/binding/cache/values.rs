@@ -12,7 +12,7 @@ use crate::binding::convert::decode::Zvals;
 use crate::binding::convert::encode::{PhpValue, Serialized};
 use crate::binding::convert::zend::{Elements, Filling};
 use crate::cache::codec::{self, EncodeError, Encoded, Encoder, Objects};
-use crate::cache::facade::{Cache, Expiry};
+use crate::cache::facade::Expiry;
 use crate::cache::keys::Key;
 use crate::cache::meta::{Meta, flags};
 use crate::cache::value::Source;
@@ -27,23 +27,6 @@ pub enum When {
     Absent,
     /// When there is one.
     Present,
-}
-
-impl When {
-    fn store(
-        self,
-        cache: &Cache,
-        key: Key<'_>,
-        value: &Encoded,
-        expiry: Expiry,
-        tags: &[&[u8]],
-    ) -> Result<bool> {
-        match self {
-            Self::Always => cache.set(key, value, expiry, tags),
-            Self::Absent => cache.add(key, value, expiry, tags),
-            Self::Present => cache.replace(key, value, expiry, tags),
-        }
-    }
 }
 
 /// What came of encoding a value.
@@ -61,6 +44,22 @@ impl HostedCache {
     pub fn read(&self, key: Key<'_>) -> Option<Zval> {
         scratch::with(|scratch| {
             let found = self.get().get(key, &mut scratch.body)?;
+            build(scratch.body.get(..found.len)?, &found.meta)
+        })
+    }
+
+    /// The same for somebody who will add what is missing: his [`HostedCache::store`] is then refused
+    /// if anybody else has written or invalidated the key in between.
+    pub fn read_to_add(&self, key: Key<'_>) -> Option<Zval> {
+        scratch::with(|scratch| {
+            let found = match self.get().get_or_token(key, &[], &mut scratch.body) {
+                Ok(Ok(found)) => found,
+                Ok(Err(token)) => {
+                    self.opened.note_miss(key, token);
+                    return None;
+                }
+                Err(_) => return None,
+            };
             build(scratch.body.get(..found.len)?, &found.meta)
         })
     }
@@ -116,7 +115,7 @@ impl HostedCache {
             };
             let tags = names_of(tags);
             let tags: Vec<&[u8]> = tags.iter().map(|tag| &**tag).collect();
-            let stored = when.store(self.get(), key, &encoded, expiry, &tags);
+            let stored = self.store_encoded(key, &encoded, when, expiry, &tags);
             scratch.spare = encoded.bytes;
             stored
         })
@@ -155,10 +154,13 @@ impl HostedCache {
             }
             cache.delete_many(&too_large);
             let stored = match when {
-                When::Always => cache.set_many(&whole, expiry),
+                When::Always => {
+                    whole.iter().for_each(|(key, _)| drop(self.opened.take_miss(*key)));
+                    cache.set_many(&whole, expiry)
+                }
                 _ => whole
                     .iter()
-                    .map(|(key, value)| when.store(cache, *key, value, expiry, &[]) == Ok(true))
+                    .map(|(key, value)| self.store_encoded(*key, value, when, expiry, &[]) == Ok(true))
                     .collect(),
             };
             let mut stored = stored.into_iter();
@@ -168,11 +170,35 @@ impl HostedCache {
         })
     }
 
+    /// Deletes `key`; whether a value was there.
+    pub fn remove(&self, key: Key<'_>) -> bool {
+        self.opened.take_miss(key);
+        self.get().delete(key)
+    }
+
     /// Deletes `names`; whether a value was at each, by name.
     pub fn remove_many(&self, group: &[u8], names: &ZendHashTable) -> ZBox<ZendHashTable> {
         let names = names_of(names);
         let keys: Vec<Key<'_>> = names.iter().map(|name| Key::new(group, name)).collect();
+        keys.iter().for_each(|key| drop(self.opened.take_miss(*key)));
         answers(&names, self.get().delete_many(&keys))
+    }
+
+    fn store_encoded(
+        &self,
+        key: Key<'_>,
+        value: &Encoded,
+        when: When,
+        expiry: Expiry,
+        tags: &[&[u8]],
+    ) -> Result<bool> {
+        let cache = self.get();
+        match (when, self.opened.take_miss(key)) {
+            (When::Absent, Some(token)) => Ok(cache.set_if_unchanged(token, value, expiry)),
+            (When::Absent, None) => cache.add(key, value, expiry, tags),
+            (When::Always, _) => cache.set(key, value, expiry, tags),
+            (When::Present, _) => cache.replace(key, value, expiry, tags),
+        }
     }
 
     /// Encodes `zval`. What is under way lies in `scratch`, for PHP code may run and not come back.

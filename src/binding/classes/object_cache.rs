@@ -27,7 +27,7 @@ impl ObjectCache {
     }
 
     pub fn get(&self, group: Bytes, key: Bytes, found: Found) -> Zval {
-        let value = self.hosted.read(Key::new(&group.0, &key.0));
+        let value = self.hosted.read_to_add(Key::new(&group.0, &key.0));
         found.tell(value.is_some());
         value.unwrap_or_else(|| flag(false))
     }
@@ -76,7 +76,7 @@ impl ObjectCache {
     }
 
     pub fn delete(&self, group: Bytes, key: Bytes) -> bool {
-        self.hosted.get().delete(Key::new(&group.0, &key.0))
+        self.hosted.remove(Key::new(&group.0, &key.0))
     }
 
     pub fn delete_multiple(&self, group: Bytes, keys: &ZendHashTable) -> ZBox<ZendHashTable> {
@@ -89,12 +89,12 @@ impl ObjectCache {
     }
 
     pub fn flush(&self) -> bool {
-        self.hosted.get().flush();
+        self.hosted.get_anew().flush();
         true
     }
 
     pub fn flush_group(&self, group: Bytes) -> bool {
-        self.hosted.get().flush_group(&group.0);
+        self.hosted.get_anew().flush_group(&group.0);
         true
     }
 

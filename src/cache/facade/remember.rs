@@ -17,7 +17,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::token::Token;
+use super::token::{Look, Token};
 use super::{Cache, Expiry, Found};
 use crate::cache::codec::Encoded;
 use crate::cache::keys::Key;
@@ -221,7 +221,7 @@ impl Cache {
         out: &mut Vec<u8>,
     ) -> Lookup<'c> {
         let began = self.now();
-        let (found, token) = self.reserve(name.to_vec(), refs, began, out);
+        let (found, token) = self.reserve(name.to_vec(), refs, began, Look::First, out);
         let (ttl, grace) = (self.ttl(options.expiry), options.grace);
         let computation = Computation { cache: self, token, ttl, grace, began, lease };
         match found.filter(|found| !found.stale) {

@@ -53,6 +53,15 @@ pub struct Token {
     seen: Seen,
 }
 
+/// Whether the second layer has to be asked before a place is reserved in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Yes.
+    First,
+    /// Only if the place is taken after all: it was just found empty.
+    AfterMiss,
+}
+
 #[derive(Clone, Debug)]
 enum Seen {
     /// These bytes in the second layer.
@@ -64,8 +73,8 @@ enum Seen {
 }
 
 impl Cache {
-    /// The value of `key`, from shared memory if it may be believed; where there is none a token with
-    /// which it can be stored once it has been read elsewhere.
+    /// The value of `key`, as [`Cache::get`] finds it; where there is none a token with which it can be
+    /// stored once it has been read elsewhere.
     ///
     /// # Errors
     /// Invalid argument for more than 31 tags.
@@ -75,14 +84,13 @@ impl Cache {
         tags: &[&[u8]],
         out: &mut Vec<u8>,
     ) -> Result<std::result::Result<Found, Token>> {
-        let here = key.joined().and_then(|name| self.look_here(&name, self.now(), out));
-        match here {
-            Some(found) if !found.stale => Ok(Ok(found)),
-            _ => {
-                let (found, token) = self.read_for_write(key, tags, out)?;
-                Ok(found.ok_or(token))
-            }
+        if let Some(found) = self.get(key, out) {
+            return Ok(Ok(found));
         }
+        let refs = self.refs(key, tags)?;
+        let Some(name) = key.joined() else { return Ok(Err(self.useless_token(refs))) };
+        let (found, token) = self.reserve(name, refs, self.now(), Look::AfterMiss, out);
+        Ok(found.filter(|found| !found.stale).ok_or(token))
     }
 
     /// The value that is at `key` for all hosts, copied to the start of `out`, and a token with which it
@@ -98,7 +106,7 @@ impl Cache {
     ) -> Result<(Option<Found>, Token)> {
         let refs = self.refs(key, tags)?;
         let Some(name) = key.joined() else { return Ok((None, self.useless_token(refs))) };
-        let (found, token) = self.reserve(name, refs, self.now(), out);
+        let (found, token) = self.reserve(name, refs, self.now(), Look::First, out);
         let found = found.filter(|found| !found.stale);
         self.tally.count(match (&token.seen, found) {
             (Seen::There(_), Some(_)) => Counter::CacheL2Hits,
@@ -149,11 +157,12 @@ impl Cache {
         name: Vec<u8>,
         refs: Refs,
         now: Timestamp,
+        look: Look,
         out: &mut Vec<u8>,
     ) -> (Option<Found>, Token) {
         self.sync(now);
         let fingerprint = self.site.fingerprint(&refs);
-        let (found, seen) = match self.shared.is_some().then(|| self.reserve_there(&name, now, out)) {
+        let (found, seen) = match self.shared.is_some().then(|| self.reserve_there(&name, now, look, out)) {
             Some(Ok(seen)) => seen,
             Some(Err(_)) | None => self.reserve_here(&name, refs, now, out),
         };
@@ -169,6 +178,7 @@ impl Cache {
         &self,
         name: &[u8],
         now: Timestamp,
+        look: Look,
         out: &mut Vec<u8>,
     ) -> std::result::Result<(Option<Found>, Seen), Fault> {
         if self.catch_up(now).is_some_and(|pending| pending.concerns(name)) {
@@ -176,6 +186,9 @@ impl Cache {
         }
         let reservation = entry::reservation(self.random_word());
         let item = Item { key: name, entry: &reservation, ttl: Some(RESERVATION) };
+        if look == Look::AfterMiss && self.call(|backing| backing.store_if(&item, None))? {
+            return Ok((None, Seen::There(reservation)));
+        }
         for _ in 0..ATTEMPTS {
             if let Some(bytes) = self.call(|backing| backing.fetch(&[name], false))?.entries.pop().flatten() {
                 return Ok((self.unpack(name, &bytes, now, out), Seen::There(bytes)));
