@@ -32,7 +32,7 @@ function best(array $candidates, int $operations, int $rounds = 15): array
 }
 
 /** One row of the report: what was measured, ours, the peer's, and the ratio that was asked for. */
-function row(string $what, float $ours, string $peer, float $theirs, float $goal): void
+function row(string $what, float $ours, string $peer, float $theirs, float $goal, string $unit = 'ns'): void
 {
     echo json_encode([
         'what' => $what,
@@ -40,6 +40,7 @@ function row(string $what, float $ours, string $peer, float $theirs, float $goal
         'peer' => $peer,
         'peer_ns' => round($theirs, 1),
         'ratio' => round($ours / $theirs, 3),
-        'goal' => $goal,
+        'goal' => round($goal, 3),
+        'unit' => $unit,
     ], JSON_THROW_ON_ERROR), "\n";
 }
