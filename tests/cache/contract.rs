@@ -6,6 +6,8 @@ use slbp::cache::facade::{Cache, Expiry};
 use slbp::cache::keys::Key;
 use slbp::cache::value::{OwnedKey, Value};
 
+use crate::common::redis::bulk;
+use crate::common::wait_until;
 use crate::tokens;
 use crate::world::{Layers, World, encoded, get, int, key, set};
 
@@ -89,6 +91,33 @@ fn memcached_keeps_the_contract() {
 #[test]
 fn several_memcached_keep_the_contract() {
     keeps_the_contract(Layers::ShmMemcachedServers);
+}
+
+/// What a page used last time is fetched at once.
+#[test]
+fn many_keys_of_many_groups_come_in_one_round_trip() {
+    let world = World::new(Layers::ShmRedisListening);
+    let redis = world.redis.as_ref().unwrap();
+    let (writer, reader) = (world.cache(), world.cache());
+    let names: Vec<(String, String)> =
+        (0..100).map(|n| (format!("group{}", n % 7), format!("key{n}"))).collect();
+    let keys: Vec<Key<'_>> =
+        names.iter().map(|(group, name)| Key::new(group.as_bytes(), name.as_bytes())).collect();
+    for key in &keys {
+        assert!(set(&writer, *key, &int(1)));
+    }
+    redis.ask(&["CONFIG", "RESETSTAT"]);
+    assert!(reader.get_many(&keys).iter().all(Option::is_some));
+    let stats = String::from_utf8(bulk(redis.ask(&["INFO", "commandstats"]))).unwrap();
+    assert!(stats.contains("cmdstat_mget:calls=1,"), "{stats}");
+    assert!(!stats.contains("cmdstat_get:"), "{stats}");
+    wait_until("all of it is served from shared memory", || {
+        reader.get_many(&keys).iter().all(Option::is_some) && {
+            redis.ask(&["CONFIG", "RESETSTAT"]);
+            reader.get_many(&keys).iter().all(Option::is_some)
+                && !String::from_utf8(bulk(redis.ask(&["INFO", "commandstats"]))).unwrap().contains("mget")
+        }
+    });
 }
 
 fn values_of_every_kind_come_back(_: &World, cache: &Cache) {

@@ -231,6 +231,36 @@ fn one_dead_memcached_of_three_costs_only_its_own_keys() {
     });
 }
 
+/// What a server did not hear of while it was away is told it before it is believed again.
+#[test]
+fn what_one_of_three_memcached_missed_is_made_up_for() {
+    let world = World::hasty(Layers::ShmMemcachedServers);
+    let (cache, other) = (world.cache(), world.cache());
+    let names: Vec<String> = (0..60).map(|n| format!("key:{n}")).collect();
+    for name in &names {
+        wait_until("it is stored", || set(&cache, key(name), &int(1)) && get(&other, key(name)).is_some());
+    }
+    world.memcached[1].pause();
+    for name in &names {
+        cache.delete(key(name));
+    }
+    world.memcached[1].resume();
+    wait_until("the server is in use again and has been told", || {
+        cache.begin_request();
+        for name in &names {
+            assert_eq!(get(&cache, key(name)), None);
+        }
+        let stats = cache.stats();
+        let replayed = stats.counts.iter().any(|(name, count)| *name == "cache_replayed" && *count > 0);
+        stats.breaker == Some("closed") && replayed
+    });
+    wait_until("the other host uses it again", || {
+        other.begin_request();
+        names.iter().for_each(|name| assert_eq!(get(&other, key(name)), None));
+        other.stats().breaker == Some("closed")
+    });
+}
+
 #[test]
 fn values_with_objects_stay_here_when_nobody_can_sign_them() {
     let world = World::new(Layers::ShmRedisListening);
