@@ -43,3 +43,17 @@ foreach ( array( 'add', 'update', 'delete' ) as $slbp_change ) {
 add_action( 'wp_login_failed', 'slbp_record_failed_login' );
 add_action( 'application_password_failed_authentication', 'slbp_record_failed_application_password' );
 add_action( 'template_redirect', 'slbp_record_missing_page' );
+
+// Backups: routes, schedule, the page under Tools, WP-CLI.
+add_action( 'rest_api_init', 'slbp_register_backup_routes' );
+add_action( 'init', 'slbp_schedule_backups' );
+add_action( 'slbp_daily_backup', 'slbp_make_due_backup' );
+add_action( 'slbp_cleanup_old_backups', 'slbp_clean_up_backups' );
+register_deactivation_hook( SLBP_PLUGIN_FILE, 'slbp_unschedule_backups' );
+add_action( 'admin_menu', 'slbp_add_backup_page' );
+add_action( 'admin_post_slbp_backup', 'slbp_handle_backup_action' );
+add_action( 'admin_post_slbp_download_backup', 'slbp_download_backup' );
+if ( defined( 'WP_CLI' ) && WP_CLI ) {
+	require_once __DIR__ . '/includes/class-slbp-backup-command.php';
+	WP_CLI::add_command( 'slbp backup', 'SLBP_Backup_Command' );
+}

@@ -45,4 +45,7 @@ require __DIR__ . '/includes/auth-protection.php';
 require __DIR__ . '/includes/object-cache.php';
 require __DIR__ . '/includes/object-cache-page.php';
 require __DIR__ . '/includes/site-health.php';
+require __DIR__ . '/includes/backup.php';
+require __DIR__ . '/includes/backup-actions.php';
+require __DIR__ . '/includes/backup-page.php';
 require __DIR__ . '/hooks.php';

@@ -107,7 +107,8 @@ pub struct Settings {
     pub retention: Policy,
     /// Who is told.
     pub notify: Notify,
-    /// WordPress' `.maintenance` file.
+    /// WordPress' `.maintenance` file; `None` where we may not write it: the site then stays open while a
+    /// restore puts all into place, which takes a moment.
     pub maintenance: Option<PathBuf>,
     prefix: String,
 }
@@ -135,7 +136,11 @@ impl Settings {
             schedule: sources.schedule(site)?,
             retention: sources.retention()?,
             notify: sources.pick("notifications", notify)?.unwrap_or_else(Notify::usual),
-            maintenance: site.root.as_ref().map(|root| root.join(".maintenance")),
+            maintenance: site
+                .root
+                .as_ref()
+                .filter(|root| may_write(root))
+                .map(|root| root.join(".maintenance")),
             database,
             prefix,
         })

@@ -71,6 +71,9 @@ class WordPress:
         if not (self.root / "wp-load.php").exists():
             shutil.rmtree(self.root, ignore_errors=True)
             shutil.copytree(release, self.root)
+            # As on a host whose site updates and restores itself.
+            for path in self.content.rglob("*"):
+                self.account.claim(path)
         for folder in (self.content, self.content / "uploads", self.content / "plugins"):
             self.account.own(folder, 0o755)
         link = self.content / "plugins" / PLUGIN_FOLDER

@@ -1,0 +1,147 @@
+<?php
+/**
+ * What the buttons of the backup page do. Each needs the capability and its own nonce, does one thing
+ * and leads back to the page, which shows what came of it.
+ *
+ * @package SLBP
+ */
+
+/**
+ * What can be asked for, and who does it.
+ */
+function slbp_backup_actions(): array {
+	return array(
+		'create'  => 'slbp_create_backup_from_page',
+		'verify'  => 'slbp_verify_backup_from_page',
+		'restore' => 'slbp_restore_backup_from_page',
+		'delete'  => 'slbp_delete_backup_from_page',
+		'drill'   => 'slbp_drill_from_page',
+	);
+}
+
+/**
+ * On admin_post_slbp_backup.
+ */
+function slbp_handle_backup_action(): void {
+	$action = sanitize_key( $_POST['what'] ?? '' );
+	$work   = slbp_backup_actions()[ $action ] ?? null;
+	if ( null === $work || ! slbp_can_manage() || null === slbp_backup_manager() ) {
+		wp_die( esc_html__( 'You may not do this.', 'slbp' ), '', array( 'response' => 403 ) );
+	}
+	check_admin_referer( "slbp_backup_$action" );
+	set_time_limit( 0 );
+	ignore_user_abort( true );
+	try {
+		$result = $work( slbp_backup_manager(), sanitize_text_field( wp_unslash( $_POST['id'] ?? '' ) ) );
+	} catch ( SLBP_Exception $exception ) {
+		$result = array( 'success' => false, 'message' => $exception->getMessage() );
+	}
+	set_transient( slbp_backup_notice_name(), array( $result['success'], $result['message'] ), MINUTE_IN_SECONDS );
+	wp_safe_redirect( slbp_backup_page_url() );
+	exit;
+}
+
+/**
+ * Where the result waits for the page.
+ */
+function slbp_backup_notice_name(): string {
+	return 'slbp_backup_notice_' . get_current_user_id();
+}
+
+/**
+ * Makes a backup in a process of its own.
+ */
+function slbp_create_backup_from_page( SLBP_Backup_Manager $manager ): array {
+	$components = array_map( 'sanitize_key', (array) ( $_POST['components'] ?? array() ) );
+	return $manager->create_backup( sanitize_key( $_POST['type'] ?? '' ), $components, array( 'async' => true ) );
+}
+
+/**
+ * Reads a backup back.
+ */
+function slbp_verify_backup_from_page( SLBP_Backup_Manager $manager, string $id ): array {
+	$check   = $manager->verify_backup( $id );
+	$good    = sprintf(
+		/* translators: 1: id of the backup, 2: number of files, 3: size. */
+		__( 'Backup %1$s is whole: %2$d files, %3$s.', 'slbp' ),
+		$id,
+		$check['checked_files'],
+		size_format( $check['checked_bytes'] )
+	);
+	return array( 'success' => $check['success'], 'message' => $check['success'] ? $good : implode( ' ', $check['errors'] ) );
+}
+
+/**
+ * Restores a backup whose id was typed in.
+ */
+function slbp_restore_backup_from_page( SLBP_Backup_Manager $manager, string $id ): array {
+	if ( ! hash_equals( $id, sanitize_text_field( wp_unslash( $_POST['confirmation'] ?? '' ) ) ) ) {
+		return array( 'success' => false, 'message' => __( 'Nothing was restored: type the id of the backup to confirm.', 'slbp' ) );
+	}
+	$components = array_map( 'sanitize_key', (array) ( $_POST['components'] ?? array() ) );
+	return $manager->restore_backup( $id, $components, array( 'async' => true ) );
+}
+
+/**
+ * Deletes a backup that nothing builds on.
+ */
+function slbp_delete_backup_from_page( SLBP_Backup_Manager $manager, string $id ): array {
+	return $manager->delete_backup( $id );
+}
+
+/**
+ * Tests disaster recovery.
+ */
+function slbp_drill_from_page( SLBP_Backup_Manager $manager ): array {
+	$test = $manager->test_disaster_recovery();
+	/* translators: %s: seconds. */
+	$good = sprintf( __( 'A backup was made, restored beside the site and compared in %s seconds.', 'slbp' ), number_format_i18n( $test['rto_seconds'], 1 ) );
+	return array( 'success' => $test['overall_success'], 'message' => $test['overall_success'] ? $good : implode( ' ', $test['details']['errors'] ) );
+}
+
+/**
+ * A link that downloads a backup: for this user, for an hour.
+ */
+function slbp_backup_download_url( string $id ): string {
+	$expires = time() + HOUR_IN_SECONDS;
+	$query   = array(
+		'action'    => 'slbp_download_backup',
+		'id'        => $id,
+		'expires'   => $expires,
+		'signature' => slbp_sign_backup_download( $id, $expires ),
+	);
+	return add_query_arg( $query, admin_url( 'admin-post.php' ) );
+}
+
+/**
+ * What only this site can have written for this user.
+ */
+function slbp_sign_backup_download( string $id, int $expires ): string {
+	return hash_hmac( 'sha256', implode( '|', array( 'slbp_download', $id, $expires, get_current_user_id() ) ), wp_salt( 'nonce' ) );
+}
+
+/**
+ * On admin_post_slbp_download_backup.
+ */
+function slbp_download_backup(): void {
+	$id      = sanitize_text_field( wp_unslash( $_GET['id'] ?? '' ) );
+	$expires = absint( $_GET['expires'] ?? 0 );
+	$signed  = hash_equals( slbp_sign_backup_download( $id, $expires ), sanitize_key( $_GET['signature'] ?? '' ) );
+	if ( ! slbp_can_manage() || ! $signed || $expires < time() ) {
+		wp_die( esc_html__( 'This link is not valid, or not any more.', 'slbp' ), '', array( 'response' => 403 ) );
+	}
+	if ( ! slbp_backup_manager()?->get_backup_info( $id ) ) {
+		wp_die( esc_html__( 'There is no such backup.', 'slbp' ), '', array( 'response' => 404 ) );
+	}
+	set_time_limit( 0 );
+	ignore_user_abort( true );
+	while ( ob_get_level() > 0 ) {
+		ob_end_clean();
+	}
+	nocache_headers();
+	header( 'Content-Type: application/x-tar' );
+	header( "Content-Disposition: attachment; filename=\"$id.tar\"" );
+	header( 'X-Accel-Buffering: no' );
+	slbp_backup_manager()->export_backup( $id, 'php://output' );
+	exit;
+}

@@ -1,0 +1,182 @@
+<?php
+/**
+ * `wp slbp backup`: loaded only by WP-CLI. Run it as the user that php-fpm runs as, or the files that
+ * it makes and restores belong to somebody else.
+ *
+ * @package SLBP
+ */
+
+/**
+ * Makes, checks and restores backups of the site.
+ */
+class SLBP_Backup_Command {
+
+	/**
+	 * Makes a backup.
+	 *
+	 * ## OPTIONS
+	 *
+	 * [--type=<type>]
+	 * : full, incremental or differential.
+	 * ---
+	 * default: full
+	 * ---
+	 *
+	 * [--components=<list>]
+	 * : Separated by commas.
+	 * ---
+	 * default: database,files,config
+	 * ---
+	 */
+	public function create( array $arguments, array $options ): void {
+		$components = explode( ',', $options['components'] ?? 'database,files,config' );
+		$begun      = $this->attempt( static fn( $manager ) => $manager->create_backup( $options['type'] ?? 'full', $components, array( 'async' => true ) ) );
+		$this->follow( $begun['backup_id'] );
+		WP_CLI::success( "Backup {$begun['backup_id']} was made." );
+	}
+
+	/**
+	 * Lists the backups, newest first.
+	 *
+	 * ## OPTIONS
+	 *
+	 * [--format=<format>]
+	 * : table, json, csv, yaml, ids or count.
+	 * ---
+	 * default: table
+	 * ---
+	 *
+	 * @subcommand list
+	 */
+	public function list_backups( array $arguments, array $options ): void {
+		$rows = array_map(
+			static fn( array $backup ) => array_merge( $backup, array( 'components' => implode( ',', $backup['components'] ) ) ),
+			slbp_backup_manager()?->list_backups() ?? array()
+		);
+		WP_CLI\Utils\format_items( $options['format'] ?? 'table', $rows, array( 'id', 'type', 'purpose', 'components', 'status', 'size', 'base_id' ) );
+	}
+
+	/**
+	 * Reads a backup and all it builds on back.
+	 *
+	 * ## OPTIONS
+	 *
+	 * <id>
+	 * : The backup.
+	 */
+	public function verify( array $arguments ): void {
+		$check = $this->attempt( static fn( $manager ) => self::sentence( $manager->verify_backup( $arguments[0] ) ) );
+		WP_CLI::success( "{$check['checked_files']} files, {$check['checked_rows']} rows." );
+	}
+
+	/**
+	 * Restores a backup in place.
+	 *
+	 * ## OPTIONS
+	 *
+	 * <id>
+	 * : The backup.
+	 *
+	 * [--components=<list>]
+	 * : Separated by commas.
+	 * ---
+	 * default: database,files,config
+	 * ---
+	 *
+	 * [--dry-run]
+	 * : Only tell what would change.
+	 *
+	 * [--yes]
+	 * : Do not ask.
+	 */
+	public function restore( array $arguments, array $options ): void {
+		list( $id ) = $arguments;
+		$components = explode( ',', $options['components'] ?? 'database,files,config' );
+		$plan       = $this->attempt( static fn( $manager ) => $manager->restore_backup( $id, $components, array( 'dry_run' => true ) ) );
+		WP_CLI::log( wp_json_encode( $plan['restore_results'], JSON_PRETTY_PRINT | JSON_UNESCAPED_SLASHES ) );
+		if ( isset( $options['dry-run'] ) ) {
+			return;
+		}
+		WP_CLI::confirm( "Replace the site by backup $id?", $options );
+		$this->attempt( static fn( $manager ) => $manager->restore_backup( $id, $components, array( 'async' => true ) ) );
+		$report = $this->follow( $id );
+		WP_CLI::success( "Backup $id was restored. What it replaced is backup {$report['result']['safety']}." );
+	}
+
+	/**
+	 * Deletes a backup that nothing builds on.
+	 *
+	 * ## OPTIONS
+	 *
+	 * <id>
+	 * : The backup.
+	 */
+	public function delete( array $arguments ): void {
+		WP_CLI::success( $this->attempt( static fn( $manager ) => $manager->delete_backup( $arguments[0] ) )['message'] );
+	}
+
+	/**
+	 * Makes a backup, restores it beside the site, compares, and removes everything.
+	 *
+	 * @subcommand dr-test
+	 */
+	public function dr_test(): void {
+		$test = $this->attempt(
+			static function ( $manager ) {
+				$test = $manager->test_disaster_recovery();
+				return array( 'success' => $test['overall_success'], 'message' => implode( ' ', $test['details']['errors'] ) ) + $test;
+			}
+		);
+		WP_CLI::success( sprintf( 'Recovered in %.1f s; the newest backup before was %s s old.', $test['rto_seconds'], $test['rpo_seconds'] ?? '?' ) );
+	}
+
+	/**
+	 * Makes the backup that is due, if one is; for the system's cron.
+	 */
+	public function schedule(): void {
+		$made = $this->attempt( static fn( $manager ) => $manager->create_daily_backup() );
+		WP_CLI::success( $made['message'] );
+	}
+
+	/**
+	 * The result of a method; ends with its reason when it failed.
+	 */
+	private function attempt( callable $method ): array {
+		$manager = slbp_backup_manager();
+		try {
+			$result = null === $manager ? array( 'success' => false, 'message' => 'Backups are off; the log says why.' ) : $method( $manager );
+		} catch ( SLBP_Exception $exception ) {
+			$result = array( 'success' => false, 'message' => $exception->getMessage() );
+		}
+		if ( ! $result['success'] ) {
+			WP_CLI::error( $result['message'] );
+		}
+		return $result;
+	}
+
+	/**
+	 * Shows the progress of work until it ends; ends with its reason when it failed.
+	 */
+	private function follow( string $id ): array {
+		$bar  = WP_CLI\Utils\make_progress_bar( $id, 100 );
+		$done = 0;
+		do {
+			usleep( 200000 );
+			$report = slbp_backup_manager()->get_progress( $id );
+			$bar->tick( $report['percent'] - $done );
+			$done = $report['percent'];
+		} while ( 'in_progress' === $report['status'] );
+		$bar->finish();
+		if ( 'completed' !== $report['status'] ) {
+			WP_CLI::error( $report['message'] );
+		}
+		return $report;
+	}
+
+	/**
+	 * The errors of a check as the reason of a failure.
+	 */
+	private static function sentence( array $check ): array {
+		return $check + array( 'message' => implode( ' ', $check['errors'] ) );
+	}
+}
