@@ -19,7 +19,7 @@ from tests.wordpress.visitor import Visitor
 HERE = Path(__file__).parent / "wordpress"
 OURS = Path(__file__).resolve().parents[2] / "wordpress-plugin" / "dropins" / "object-cache.php"
 PAGES = {"home": "/", "wp-admin": "/wp-admin/"}
-WORKERS, CLIENTS, SECONDS, ROUNDS = 2, 4, 6, 3
+WORKERS, CLIENTS, SECONDS, ROUNDS = 2, 4, 3, 5
 
 
 def measure(extension, folder):
@@ -72,7 +72,7 @@ def _visit(stack, server):
 
 def _load(url, cookies, services):
     command = ["wrk", "-t", "1", "-c", str(CLIENTS), "-H", f"Cookie: {cookies}", "--timeout", "30s"]
-    subprocess.run([*command, "-d", "3s", url], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, "-d", "2s", url], check=True, stdout=subprocess.DEVNULL)
     before = _processor_time(services)
     output = subprocess.run([*command, "-d", f"{SECONDS}s", url], check=True, stdout=subprocess.PIPE, text=True).stdout
     spent = _processor_time(services) - before

@@ -18,6 +18,12 @@ final class ObjectCacheTest extends LayeredTestCase
     }
 
     /** @dataProvider layers */
+    public function testItSaysWhatStandsBehindSharedMemory(string $layer): void
+    {
+        self::assertSame($layer, self::cache($layer)->backend());
+    }
+
+    /** @dataProvider layers */
     public function testGroupsAreApartAndFlushedApart(string $layer): void
     {
         $cache = self::cache($layer);

@@ -51,12 +51,20 @@ def test_options_that_are_not_autoloaded_too(cached):
 
 def test_what_was_read_before_a_change_is_not_stored_after_it(cached):
     """A request that has read all options from the database is overtaken by one that changes an option."""
-    cached.result("add_option('race', 'old', '', true); wp_cache_delete('alloptions', 'options');")
-    late = cached.stopped_behind("autoload IN", "return get_option('race');")
+    cached.result("add_option('race', 'old', '', true);")
+    late = cached.stopped_behind("autoload IN", "wp_cache_delete('alloptions', 'options'); return get_option('race');")
     cached.result("return update_option('race', 'new');")
 
     late.finish()
     assert cached.result("return get_option('race');") == "new"
+
+
+def test_a_post_that_was_read_before_it_changed_is_not_stored_after_it(cached):
+    late = cached.stopped_behind("wp_posts WHERE ID = 1", "wp_cache_delete(1, 'posts'); return get_post(1)->post_title;")
+    cached.result("return wp_update_post(['ID' => 1, 'post_title' => 'new title']);")
+
+    assert late.finish()["result"] != "new title"
+    assert cached.result("return get_post(1)->post_title;") == "new title"
 
 
 def test_an_option_added_meanwhile_is_not_recorded_as_missing(cached):
