@@ -93,6 +93,16 @@ fn several_memcached_keep_the_contract() {
     keeps_the_contract(Layers::ShmMemcachedServers);
 }
 
+#[test]
+fn redis_over_tls_keeps_the_contract() {
+    keeps_the_contract(Layers::ShmRedisTls);
+}
+
+#[test]
+fn redis_behind_sentinels_with_a_listener_keeps_the_contract() {
+    keeps_the_contract(Layers::ShmRedisSentinelListening);
+}
+
 /// What a page used last time is fetched at once.
 #[test]
 fn many_keys_of_many_groups_come_in_one_round_trip() {

@@ -6,6 +6,7 @@ use slbp::cache::facade::{Cache, Expiry};
 use slbp::cache::keys::Key;
 use slbp::cache::settings::{Backend, Settings};
 use slbp::cache::value::Value;
+use slbp::shm::Counter;
 
 use crate::common::lateness::Lateness;
 use crate::common::memcached::MemcachedServer;
@@ -62,7 +63,8 @@ fn wait_until_back(world: &World, cache: &Cache) {
 fn a_dead_store_costs_next_to_nothing_once_the_breaker_is_open() {
     for layers in WITH_A_STORE {
         let mut world = World::hasty(layers);
-        let cache = world.cache();
+        let segment = World::segment();
+        let cache = world.cache_on(segment);
         set(&cache, key("k"), &int(1));
         kill(&mut world);
         for _ in 0..5 {
@@ -78,6 +80,8 @@ fn a_dead_store_costs_next_to_nothing_once_the_breaker_is_open() {
         lateness.check(started.elapsed(), Duration::from_millis(200));
         restart(&mut world);
         wait_until_back(&world, &cache);
+        let counters = segment.counters();
+        assert!(counters.get(Counter::BreakerOpened) > 0 && counters.get(Counter::BreakerClosed) > 0);
     }
 }
 
@@ -209,6 +213,48 @@ fn a_full_redis_refuses_and_keeps_no_old_value() {
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     assert!(set(&cache, key("k"), &int(3)));
     assert_eq!(get(&cache, key("k")), Some(int(3)));
+}
+
+#[test]
+fn a_full_memcached_refuses_and_keeps_no_old_value() {
+    let mut world = World::new(Layers::ShmMemcached);
+    world.memcached = vec![MemcachedServer::start_with(&["-M", "-m", "8"])];
+    let cache = world.cache();
+    let mut random = 1u64;
+    let mut noise = || {
+        let bytes = (0..500_000).map(|_| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 56) as u8
+        });
+        Value::Bytes(bytes.collect())
+    };
+    let full = (0..100).find(|n| !set(&cache, key(&n.to_string()), &noise()));
+    let full = full.expect("8 MB take no 50 MB").to_string();
+    assert_eq!(get(&cache, key(&full)), None);
+    assert!(!set(&cache, key("0"), &noise()), "it is as full as before");
+    assert_eq!(get(&cache, key("0")), None, "not the old value");
+    assert_eq!(cache.stats().breaker, Some("closed"), "it is full, not gone");
+    for n in 0..100 {
+        cache.delete(key(&n.to_string()));
+    }
+    assert!(set(&cache, key("0"), &int(3)));
+    assert_eq!(get(&cache, key("0")), Some(int(3)));
+}
+
+/// The master dies, and a replica takes its place.
+#[test]
+fn after_a_failover_the_new_master_is_used() {
+    let mut world = World::hasty(Layers::ShmRedisSentinelListening);
+    let (a, b) = (world.cache(), world.cache());
+    wait_until("it is seen on the other host", || set(&a, key("k"), &int(1)) && get(&b, key("k")).is_some());
+    world.sentinel.as_mut().unwrap().master.kill();
+    wait_until("values go by way of the new master", || {
+        a.begin_request();
+        b.begin_request();
+        a.stats().linked && set(&a, key("k"), &int(2)) && get(&b, key("k")) == Some(int(2))
+    });
+    a.delete(key("k"));
+    wait_until("and invalidations too", || get(&b, key("k")).is_none());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use slbp::remote::settings::{MemcachedSettings, RedisSettings};
 use slbp::shm::{Plan, Segment};
 
 use crate::common::memcached::MemcachedServer;
-use crate::common::redis::{RedisCluster, RedisServer};
+use crate::common::redis::{RedisCluster, RedisSentinel, RedisServer};
 use crate::common::wait_until;
 
 /// The layers of a cache.
@@ -28,6 +28,8 @@ pub enum Layers {
     ShmMemcached,
     /// Three servers, one of them on a unix socket.
     ShmMemcachedServers,
+    ShmRedisTls,
+    ShmRedisSentinelListening,
 }
 
 impl Layers {
@@ -40,7 +42,10 @@ impl Layers {
     }
 
     pub fn listens(self) -> bool {
-        matches!(self, Self::ShmRedisListening | Self::ShmRedisClusterListening)
+        matches!(
+            self,
+            Self::ShmRedisListening | Self::ShmRedisClusterListening | Self::ShmRedisSentinelListening
+        )
     }
 }
 
@@ -50,6 +55,8 @@ pub struct World {
     pub redis: Option<RedisServer>,
     pub memcached: Vec<MemcachedServer>,
     cluster: Option<RedisCluster>,
+    pub sentinel: Option<RedisSentinel>,
+    tls: Option<(RedisServer, RedisSettings)>,
     pub clock: Arc<dyn Clock>,
     /// What the site's keys begin with.
     pub prefix: String,
@@ -79,21 +86,27 @@ impl World {
             _ => Vec::new(),
         };
         let (clock, prefix) = (Arc::new(SystemClock), "site".to_owned());
-        Self { layers, redis, memcached, cluster, clock, prefix, limits: (timeout, read_timeout) }
+        let sentinel = (layers == Layers::ShmRedisSentinelListening).then(RedisSentinel::start);
+        let tls = (layers == Layers::ShmRedisTls).then(RedisServer::start_with_tls);
+        let limits = (timeout, read_timeout);
+        Self { layers, redis, memcached, cluster, sentinel, tls, clock, prefix, limits }
     }
 
     pub fn settings(&self) -> Settings {
         let (timeout, read_timeout) = self.limits;
         let redis = |settings| Backend::Redis(RedisSettings { timeout, read_timeout, ..settings });
-        let backend = match (&self.redis, &self.cluster) {
-            (Some(server), _) => redis(server.settings_unix()),
-            (_, Some(cluster)) => redis(cluster.settings()),
-            _ if !self.memcached.is_empty() => {
+        let named = (self.redis.as_ref().map(RedisServer::settings_unix))
+            .or_else(|| self.cluster.as_ref().map(RedisCluster::settings))
+            .or_else(|| self.sentinel.as_ref().map(RedisSentinel::settings))
+            .or_else(|| self.tls.as_ref().map(|(_, settings)| settings.clone()));
+        let backend = match named {
+            Some(settings) => redis(settings),
+            None if !self.memcached.is_empty() => {
                 let servers: Vec<&MemcachedServer> = self.memcached.iter().collect();
                 let settings = MemcachedServer::settings(&servers);
                 Backend::Memcached(MemcachedSettings { timeout, read_timeout, ..settings })
             }
-            _ => Backend::Shm,
+            None => Backend::Shm,
         };
         Settings {
             backend,

@@ -9,6 +9,7 @@ use super::Cache;
 use crate::cache::backing::{self, Backing, Generations, Taken};
 use crate::cache::l1::{Pending, Record, SITE_SLOT};
 use crate::clock::Timestamp;
+use crate::remote::breaker::State;
 use crate::remote::{Fault, FaultKind};
 use crate::shm::{Acquired, Counter};
 
@@ -22,7 +23,15 @@ impl Cache {
         let Some(shared) = &self.shared else {
             return Err(Fault::new(FaultKind::Down, "there is no second layer"));
         };
+        let before = shared.backing.state();
         let result = call(&*shared.backing);
+        match (before, shared.backing.state()) {
+            (State::Closed { .. }, State::Open { .. }) => self.tally.count(Counter::BreakerOpened),
+            (State::Open { .. } | State::Probing { .. }, State::Closed { .. }) => {
+                self.tally.count(Counter::BreakerClosed);
+            }
+            _ => {}
+        }
         match &result {
             Ok(_) => self.site.set_island(false),
             Err(fault) if fault.is_outage() => {
