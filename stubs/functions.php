@@ -37,3 +37,19 @@ function slbp_backup_worker(): array
 function slbp_backup_worker_end(): void
 {
 }
+
+/**
+ * Keeps worker processes running until SIGTERM or SIGINT, which it passes on to them; then waits for them to drain.
+ * A worker that ends is started again, one that ends at once later and later. On the command line only.
+ *
+ * @param list<string> $command The program and its arguments.
+ * @param int $processes 1 to 256.
+ *
+ * @return int How many workers were started.
+ *
+ * @throws SLBP_InvalidArgumentException in a web request, or for a wrong number.
+ * @throws SLBP_Queue_Exception when the command cannot be started.
+ */
+function slbp_supervise(array $command, int $processes): int
+{
+}

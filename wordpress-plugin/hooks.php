@@ -18,6 +18,19 @@ if ( defined( 'WP_CLI' ) && WP_CLI ) {
 	WP_CLI::add_command( 'slbp cache', 'SLBP_Cache_Command' );
 }
 
+// Background tasks: the tick, the routes, the page, the command.
+register_deactivation_hook( SLBP_PLUGIN_FILE, 'slbp_unschedule_background_tasks' );
+add_filter( 'cron_schedules', 'slbp_add_minute_schedule' );
+add_action( 'init', 'slbp_schedule_background_tasks' );
+add_action( 'slbp_process_background_tasks', 'slbp_run_background_tasks' );
+add_action( 'rest_api_init', 'slbp_register_queue_routes' );
+add_action( 'admin_menu', 'slbp_add_queue_page' );
+add_action( 'admin_post_slbp_queue', 'slbp_press_queue_button' );
+if ( defined( 'WP_CLI' ) && WP_CLI ) {
+	require __DIR__ . '/includes/class-slbp-queue-command.php';
+	WP_CLI::add_command( 'slbp queue', 'SLBP_Queue_Command' );
+}
+
 // REST: routes, limits before the work, headers after it.
 add_action( 'rest_api_init', 'slbp_register_rest_routes' );
 add_filter( 'rest_pre_dispatch', 'slbp_limit_rest_request', 5, 3 );

@@ -1,7 +1,7 @@
 <?php
 /**
  * Plugin Name:       SLBP
- * Description:       Wires the native slbp extension to WordPress: an object cache, rate limits on REST, login, XML-RPC and admin-ajax, and health probes.
+ * Description:       Wires the native slbp extension to WordPress: an object cache, background tasks, rate limits on REST, login, XML-RPC and admin-ajax, and health probes.
  * Version:           0.1.0
  * Requires at least: 6.5
  * Requires PHP:      8.1
@@ -48,4 +48,7 @@ require __DIR__ . '/includes/site-health.php';
 require __DIR__ . '/includes/backup.php';
 require __DIR__ . '/includes/backup-actions.php';
 require __DIR__ . '/includes/backup-page.php';
+require __DIR__ . '/includes/background-tasks.php';
+require __DIR__ . '/includes/queue-routes.php';
+require __DIR__ . '/includes/queue-page.php';
 require __DIR__ . '/hooks.php';

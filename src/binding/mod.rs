@@ -31,7 +31,7 @@ use ext_php_rs::prelude::*;
 /// What PHP asks for when it loads the extension: the registration list, and nothing else.
 #[php_module]
 pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
-    backup::worker::functions(info::functions(module))
+    queue::supervise::functions(backup::worker::functions(info::functions(module)))
         .name("slbp")
         .version(info::VERSION)
         .startup_function(lifecycle::startup)

@@ -35,12 +35,18 @@ class MariaDB(process.Service):
         )
 
     def _common(self, account: Account) -> list[str]:
-        return [f"--datadir={self.data}", f"--user={account.name}", *self.settings]
+        # Not /tmp: a server that starts deletes the temporary tables it finds there, its neighbours' too.
+        return [f"--datadir={self.data}", f"--tmpdir={self._temporary}", f"--user={account.name}", *self.settings]
+
+    @property
+    def _temporary(self) -> Path:
+        return self.data.with_name(f"{self.data.name}-tmp")
 
     def answers(self) -> bool:
         return self.socket.exists() and accepts(self.socket)
 
     def start(self, timeout: float = 60) -> None:
+        self.account.own(self._temporary)
         if not (self.data / "mysql").is_dir():
             self.account.own(self.data)
             options = ["--auth-root-authentication-method=normal", "--skip-test-db"]

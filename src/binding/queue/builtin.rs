@@ -171,8 +171,8 @@ fn address(at: usize) -> Option<Zval> {
     let id = recipient.long().or_else(|| recipient.str()?.trim().parse().ok());
     let Some(id) = id else { return Some(recipient) };
     let user = hooks::call("get_userdata", vec![&id])?;
-    let email = user.object()?.get_property::<String>("user_email").ok()?;
-    Some(function(&email))
+    let email = user.object()?.try_call_method("get", vec![&"user_email"]).ok()?;
+    email.is_string().then_some(email)
 }
 
 fn bounce(at: usize, why: &str) {

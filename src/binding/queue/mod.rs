@@ -13,6 +13,7 @@ mod handlers;
 mod pace;
 pub mod runs;
 mod signals;
+pub mod supervise;
 pub mod work;
 
 use std::cell::RefCell;

@@ -138,7 +138,8 @@ fn end_script() {
     }
 }
 
-fn is_command_line() -> bool {
+/// Whether this is PHP's command line, whose signals are ours to handle.
+pub fn is_command_line() -> bool {
     PhpEnvironment.constant("PHP_SAPI").is_some_and(|name| name == "cli")
 }
 
