@@ -304,6 +304,15 @@ pub(super) fn as_int(bytes: &[u8]) -> Option<i64> {
     }
 }
 
+/// Whether `bytes` begin like the encoding of an array with something in it.
+pub fn is_filled_array(bytes: &[u8]) -> bool {
+    match bytes.first() {
+        Some(&(LIST | MAP)) => true,
+        Some(&byte) => byte > SMALL_LIST && byte != SMALL_MAP,
+        None => false,
+    }
+}
+
 /// Whether a decoder may build objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objects {

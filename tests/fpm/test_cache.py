@@ -108,6 +108,15 @@ def test_many_workers_compute_once(start_pool):
     assert pool.call(SCRIPT, do="stats")["value"]["counters"]["stored"] == 1
 
 
+def test_arrays_that_a_worker_keeps_stay_what_they_are(start_pool):
+    """A worker hands the same array to many requests; none may see what another made of it."""
+    pool = start_pool(workers=2)
+    with ThreadPoolExecutor(4) as executor:
+        answers = list(executor.map(lambda seed: pool.call(SCRIPT, do="arrays", seed=seed), range(300)))
+    assert all(answer["value"] is True for answer in answers)
+    assert len({answer["pid"] for answer in answers}) == 2, "a worker died"
+
+
 def test_the_command_line_and_php_fpm_share_a_file(start_pool, shm_path):
     pool = start_pool(ini={"slbp.shm_path": shm_path, "slbp.site": "shop"})
     put(pool, "from php-fpm")

@@ -1,13 +1,14 @@
 //! What stands between the classes that cache and the domain: the host's side of caching.
 //!
 //! Owns: one open cache per worker, site and settings ([`open`]); PHP values into and out of it
-//! ([`values`]); the buffers for that ([`scratch`]); computing under a lease ([`remember`]).
-//! Refuses to do: decide what is stored where, or for how long.
+//! ([`values`]); the buffers for that ([`scratch`]); arrays that need not be built anew ([`memo`]);
+//! computing under a lease ([`remember`]). Refuses to do: decide what is stored where, or for how long.
 //!
 //! Building a value may run PHP code, which may use the cache again, throw, or never come back. So
 //! nothing of the domain is borrowed while it runs, and nothing is owned that a jump would lose.
 
 pub mod arguments;
+mod memo;
 mod merge;
 mod open;
 mod prefetch;
@@ -72,10 +73,12 @@ impl HostedCache {
 pub fn end_request() {
     open::end_request();
     scratch::reset();
+    memo::tidy();
 }
 
 /// This process lets go of the shared memory. Phase: MSHUTDOWN.
 pub fn close() {
     crate::cache::listener::stop_all();
     open::close_all();
+    memo::clear();
 }

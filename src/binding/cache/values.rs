@@ -6,6 +6,7 @@ use ext_php_rs::zend::ExecutorGlobals;
 
 use super::HostedCache;
 use super::arguments::{FromValue, Name, array_key, keys_of, names_of};
+use super::memo;
 use super::results::{answers, flag};
 use super::scratch::{self, Scratch};
 use crate::binding::convert::decode::Zvals;
@@ -229,6 +230,12 @@ impl HostedCache {
 
 /// The PHP value of an encoding; `None` when it cannot be built here any more.
 pub(super) fn build(body: &[u8], meta: &Meta) -> Option<Zval> {
-    let objects = if meta.flags & flags::OBJECTS != 0 { Objects::Allowed } else { Objects::Refused };
-    codec::decode(body, objects, &mut Zvals::default()).ok()
+    if meta.flags & flags::OBJECTS != 0 {
+        return codec::decode(body, Objects::Allowed, &mut Zvals::default()).ok();
+    }
+    memo::recall(body).or_else(|| {
+        let value = codec::decode(body, Objects::Refused, &mut Zvals::default()).ok()?;
+        memo::learn(body);
+        Some(value)
+    })
 }

@@ -4,6 +4,7 @@ pub mod classes;
 pub mod decode;
 pub mod encode;
 pub mod json;
+pub mod kept;
 pub mod params;
 pub mod record;
 pub mod serializer;

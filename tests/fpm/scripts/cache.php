@@ -1,7 +1,7 @@
 <?php
 
 /**
- * One call on the cache for the php-fpm tests: ?do=get|set|delete|flush|stats|watch|remember&key=...&value=...
+ * One call on the cache for the php-fpm tests: ?do=get|set|delete|flush|stats|watch|remember|arrays&key=...&value=...
  * Answers the value, who answered, and when.
  */
 
@@ -27,6 +27,20 @@ $watch = function (string $old, float $patience) use ($cache, $key): array {
     return ['value' => $old, 'last' => $last];
 };
 
+/** Reads arrays that other requests have read too, and changes what it has read. */
+$arrays = function (int $seed) use ($cache): bool {
+    $same = true;
+    for ($i = 0; $i < 20; $i++) {
+        $key = 'array ' . ($seed + $i) % 50;
+        $expected = ['key' => $key, 'list' => range(0, 200), 'map' => array_fill_keys(["$key a", "$key b"], ['x' => $key])];
+        $read = $cache->remember_cache($key, fn() => $expected, 600, ['beta' => 0]);
+        $same = $same && $read === $expected;
+        $read['map']["$key a"]['x'] = &$read['list'];
+        $read['list'][] = $seed;
+    }
+    return $same;
+};
+
 $answer = match ($query['do'] ?? 'get') {
     'get' => ['value' => $cache->get_cache($key)],
     'set' => ['value' => $cache->set_cache($key, $query['value'], (int) ($query['ttl'] ?? 600))],
@@ -37,6 +51,7 @@ $answer = match ($query['do'] ?? 'get') {
         usleep((int) ($query['sleep'] ?? 0));
         return $query['value'];
     })],
+    'arrays' => ['value' => $arrays((int) $query['seed'])],
     'watch' => $watch($query['value'], (float) ($query['patience'] ?? 10)),
 };
 

@@ -116,6 +116,30 @@ $first = $cache->get_cache('array');
 $first['a'][] = 2;
 $first['b'] = 3;
 var_dump(json_encode($cache->get_cache('array')));
+
+echo "-- also the tenth time, when nothing is built anew\n";
+$original = ['list' => [3, 1, 2], 'map' => ['b' => ['deep' => 'x'], 'a' => 1], 'text' => 'text', 7 => [], 'long' => str_repeat('k', 60)];
+$cache->set_cache('often', $original);
+for ($i = 0; $i < 10; $i++) {
+    $read = $cache->get_cache('often');
+    if ($read !== $original || $cache->get_cache_multiple(['often'])['often'] !== $original) {
+        echo "differs the time $i\n";
+    }
+    $kept[] = $read['map'];
+    sort($read['list']);
+    $read['map']['b']['deep'] .= 'y';
+    foreach ($read as &$element) {
+        $element = is_array($element) ? array_reverse($element) : strrev($element);
+    }
+    unset($element, $read['text']);
+    $read['list'][] = &$read['map'];
+    $read['map']['new'] = $i;
+    next($read);
+    ksort($read);
+    $gone = $read;
+    $read = null;
+}
+var_dump(count(array_unique(array_map('serialize', $kept))), $kept[0] === $original['map'], isset($gone['text']));
 ?>
 --EXPECTF--
 bool(true)
@@ -136,3 +160,7 @@ int(1)
 int(1)
 -- what was read is the script's own
 string(9) "{"a":[1]}"
+-- also the tenth time, when nothing is built anew
+int(1)
+bool(true)
+bool(false)
