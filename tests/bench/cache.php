@@ -3,7 +3,7 @@
 /**
  * The cache against what a site would use instead: APCu, phpredis with igbinary, php-memcached.
  *
- *   php -d extension=slbp.so -d apc.enable_cli=1 tests/bench/cache.php shm|redis|memcached [socket]
+ *   php -d extension=slbp.so -d apc.enable_cli=1 tests/bench/cache.php shm|redis|memcached [socket or host:port]
  */
 
 declare(strict_types=1);
@@ -139,18 +139,18 @@ function under_contention(SLBP_Performance_Optimizer $cache): void
 {
     $value = values()['array of 8'];
     for ($rank = 0; $rank < 10_000; $rank++) {
-        $cache->set_cache("key_$rank", $value, 3600);
-        apcu_store("key_$rank", $value, 3600);
+        $cache->set_cache("key_$rank", ['id' => $rank] + $value, 3600);
+        apcu_store("key_$rank", ['id' => $rank] + $value, 3600);
     }
     $best = ['ours' => INF, 'apcu' => INF, 'nothing' => INF];
     for ($round = 0; $round < 5; $round++) {
         $best['ours'] = min($best['ours'], contended(
             fn(string $key) => $cache->get_cache($key),
-            fn(string $key) => $cache->set_cache($key, $value, 3600)
+            fn(string $key) => $cache->set_cache($key, ['id' => $key] + $value, 3600)
         ));
         $best['apcu'] = min($best['apcu'], contended(
             fn(string $key) => apcu_fetch($key),
-            fn(string $key) => apcu_store($key, $value, 3600)
+            fn(string $key) => apcu_store($key, ['id' => $key] + $value, 3600)
         ));
         $best['nothing'] = min($best['nothing'], contended(fn(string $key) => $key, fn(string $key) => $key));
     }
@@ -223,11 +223,12 @@ function against_phpredis(string $socket): void
     row('cache: read 100 keys from Redis', $times['ours'], 'phpredis mGet', $times['phpredis'], 1.15);
 }
 
-function against_memcached(string $socket): void
+function against_memcached(string $server): void
 {
     $memcached = new Memcached();
-    $memcached->addServer($socket, 0);
-    $cache = new SLBP_Performance_Optimizer(['memcached' => ['servers' => [$socket]], 'prefix' => 'bench']);
+    [$host, $port] = explode(':', $server);
+    $memcached->addServer($host, (int) $port);
+    $cache = new SLBP_Performance_Optimizer(['memcached' => ['servers' => [$server]], 'prefix' => 'bench']);
     $value = values()['array of 8'];
     $cache->set_cache('key_1', $value, 3600);
     $memcached->set('key_1', $value, 3600);
@@ -246,7 +247,13 @@ function against_memcached(string $socket): void
     row('cache: read with Memcached behind, array of 8', $times['ours'], 'Memcached::get', $times['memcached'], 1 / 10);
 }
 
-[, $part, $socket] = $argv + [null, 'shm', null];
+if (PHP_SAPI !== 'cli') {
+    $cache = new SLBP_Performance_Optimizer(['redis' => ['path' => $_GET['redis']], 'prefix' => 'bench']);
+    $cache->get_cache('key_1');
+    echo $cache->get_cache_stats()['linked'] ? 'linked' : 'not linked';
+    return;
+}
+[, $part, $server] = $argv + [null, 'shm', null];
 match ($part) {
     'shm' => (static function (): void {
         $cache = new SLBP_Performance_Optimizer(['backend' => 'shm']);
@@ -254,6 +261,6 @@ match ($part) {
         under_contention($cache);
         memory();
     })(),
-    'redis' => against_phpredis($socket),
-    'memcached' => against_memcached($socket),
+    'redis' => against_phpredis($server),
+    'memcached' => against_memcached($server),
 };

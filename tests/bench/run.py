@@ -29,8 +29,9 @@ def measure(extension, script, *arguments):
 def table(rows):
     lines = ["| what | slbp | peer | ratio | asked for |", "|---|---|---|---|---|"]
     for row in rows:
-        lines.append(f"| {row['what']} | {row['ours_ns']:,.0f} ns | {row['peer']}: {row['peer_ns']:,.0f} ns "
-                     f"| **{row['ratio']:.2f}** | <= {row['goal']:g} |")
+        unit, ratio = row.get("unit", "ns"), f"{row['ratio']:.{2 if row['ratio'] >= 0.1 else 3}f}"
+        lines.append(f"| {row['what']} | {row['ours_ns']:,.0f} {unit} | {row['peer']}: {row['peer_ns']:,.0f} {unit} "
+                     f"| **{ratio}** | <= {row['goal']:g} |")
     return "\n".join(lines)
 
 
@@ -44,13 +45,21 @@ def main(extension):
     with tempfile.TemporaryDirectory(prefix="slbp-bench-") as folder:
         folder = pathlib.Path(folder)
         folder.chmod(0o755)
+        user = account.choose(ROOT)
         rows = [loading.measure(extension, folder)]
-        server = redis.Redis(ports.free_port(), folder / "redis", folder / "redis.log", account.choose(ROOT))
+        server = redis.Redis(ports.free_port(), folder / "redis", folder / "redis.log", user)
+        slabs = memcached.Memcached(ports.free_port(), folder / "memcached.log", user)
         server.start()
+        slabs.start()
         try:
             rows += measure(extension, "limiter.php", str(server.socket))
+            rows += measure(extension, "cache.php", "shm")
+            rows += coherent.measure(extension, folder, server.socket)
+            rows += measure(extension, "cache.php", "redis", str(server.socket))
+            rows += measure(extension, "cache.php", "memcached", f"{ports.LOOPBACK}:{slabs.port}")
         finally:
             server.stop()
+            slabs.stop()
         text = f"{table(rows)}\n\n{pages.table(pages.measure(extension, folder))}"
     write(ROOT / "README.md", text)
     print(text)
