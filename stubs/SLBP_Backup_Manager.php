@@ -228,7 +228,10 @@ class SLBP_Backup_Manager
     {
     }
 
-    /** REST, GET shows the settings, POST replaces the option `slbp_backup_config` once they are understood. */
+    /**
+     * REST, GET shows the settings, POST replaces the option `slbp_backup_config` once they are understood. Where things
+     * are (`backup_dir`, `database`, `files`) stays as it is: the network cannot change it.
+     */
     public function manage_backup_config(mixed $request): mixed
     {
     }

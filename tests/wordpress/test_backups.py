@@ -134,7 +134,7 @@ def test_misuse_is_a_400_that_says_what_was_wrong(backups, admin):
         ("/backup/create", {"components": ["databases"]}),
         ("/backup/create", {"kind": "full"}),
         ("/backup/config", {"retention_day": 3}),
-        ("/backup/config", {"backup_dir": "backups"}),
+        ("/backup/config", {"schedule": "hourly"}),
     ):
         answer = admin.api("POST", route, json=body)
         assert answer.status_code == 400, answer.text
@@ -236,11 +236,23 @@ def test_the_schedule_makes_what_is_due_once(backups):
 
 
 def test_the_settings_over_rest(backups, admin):
-    changed = admin.api("POST", "/backup/config", json={"backup_dir": str(backups.folder), "retention_days": 7, "database": {"password": "hunter2"}})
+    options.store(backups.site, "slbp_backup_config", {"backup_dir": str(backups.folder), "database": {"password": "hunter2"}})
+    for place in ({"backup_dir": "/tmp/elsewhere"}, {"files": {"roots": ["/etc"]}}, {"database": {"host": "192.0.2.1"}}):
+        assert admin.api("POST", "/backup/config", json=place).status_code == 400
+    changed = admin.api("POST", "/backup/config", json={"retention_days": 7})
 
     assert changed.status_code == 200, changed.text
     assert changed.json()["retention_days"] == 7
-    assert "hunter2" not in admin.api("GET", "/backup/config").text
+    assert changed.json()["backup_dir"] == str(backups.folder)
+    assert "hunter2" not in changed.text
+
+
+def test_watching_is_not_charged(backups, admin, visitor):
+    id = backups.create(components=["config"])
+    options.store(backups.site, "slbp_rate_limits", {"general": {"limit": 3, "window": 3600}})
+
+    assert {admin.api("GET", f"/backup/{id}/progress").status_code for _ in range(8)} == {200}
+    assert 429 in {visitor.api("GET", f"/backup/{id}/progress").status_code for _ in range(8)}
 
 
 def test_a_recovery_test_over_rest(backups, admin):

@@ -54,6 +54,13 @@ function slbp_may_ask_for_backups( WP_REST_Request $request ): bool {
 }
 
 /**
+ * Whether someone who may is looking how far a backup is: that is asked every second and not charged.
+ */
+function slbp_is_watching_backup( WP_REST_Request $request ): bool {
+	return str_ends_with( $request->get_route(), '/progress' ) && slbp_may_ask_for_backups( $request );
+}
+
+/**
  * Hands the request to a method of the backup manager; settings that cannot be used are a 503.
  */
 function slbp_answer_from_backups( string $method, WP_REST_Request $request ): mixed {

@@ -60,7 +60,7 @@ function slbp_is_charged( WP_REST_Request $request ): bool {
 	$namespace = '/' . SLBP_REST_NAMESPACE;
 	$route     = strtolower( $request->get_route() ); // WordPress finds a route's handler in any case.
 	if ( str_starts_with( $route, "$namespace/" ) ) {
-		return ! isset( slbp_probe_routes()[ substr( $route, strlen( $namespace ) ) ] );
+		return ! isset( slbp_probe_routes()[ substr( $route, strlen( $namespace ) ) ] ) && ! slbp_is_watching_backup( $request );
 	}
 	return (bool) get_option( 'slbp_rate_limit_all_rest', false );
 }

@@ -23,6 +23,10 @@ use crate::ports::{Environment, Options};
 /// The constant with the token of scripts that restore a site.
 const TOKEN: &str = "SLBP_BACKUP_TOKEN";
 
+/// Where backups, the database and the site's folders are. The network may repeat them and not change
+/// them: whoever could would read any file that PHP can.
+const PLACES: [&str; 3] = ["backup_dir", "database", "files"];
+
 /// Shorter tokens could be guessed.
 const LEAST_TOKEN: usize = 32;
 
@@ -123,13 +127,14 @@ impl HostedBackups {
         }
     }
 
-    /// GET shows the settings of the option, POST replaces them once they were understood.
+    /// GET shows the settings of the option, POST replaces them once they were understood, but for the
+    /// [`PLACES`], which stay.
     pub fn config_endpoint(&self, request: &Request<'_>) -> Response {
         if request.method() != "POST" {
             return self.show_config();
         }
         let stored = object(request).and_then(|body| {
-            let body = Value::Object(body);
+            let body = Value::Object(self.with_places(body)?);
             Settings::read(&body, None, &PhpEnvironment, &super::host::site())?;
             Ok(self.options.set(OPTION, &body))
         });
@@ -159,6 +164,21 @@ impl HostedBackups {
             Ok(None) => not_found(),
             Err(error) => refusal(&error),
         }
+    }
+
+    fn with_places(&self, mut body: Map<String, Value>) -> Result<Map<String, Value>> {
+        let stored = self.options.get(OPTION).unwrap_or_default();
+        for key in PLACES {
+            let place = stored.get(key);
+            match body.get(key) {
+                Some(given) if Some(given) != place => {
+                    let expected = "set it in the option, a constant or php.ini, not over the network";
+                    return Err(Error::invalid(key, expected));
+                }
+                _ => body.extend(place.map(|place| (key.to_owned(), place.clone()))),
+            }
+        }
+        Ok(body)
     }
 
     fn show_config(&self) -> Response {
