@@ -59,6 +59,7 @@ add_action( 'template_redirect', 'slbp_record_missing_page' );
 
 // Backups: routes, schedule, the page under Tools, WP-CLI.
 add_action( 'rest_api_init', 'slbp_register_backup_routes' );
+add_action( 'init', 'slbp_end_interrupted_restore', 1 );
 add_action( 'init', 'slbp_schedule_backups' );
 add_action( 'slbp_daily_backup', 'slbp_make_due_backup' );
 add_action( 'slbp_cleanup_old_backups', 'slbp_clean_up_backups' );

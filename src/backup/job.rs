@@ -16,7 +16,7 @@ use super::fault::fault;
 use super::format::{BackupType, Component, Manifest, Purpose};
 use super::id::BackupId;
 use super::lock::Locked;
-use super::restore::{self, interrupted_database, recover};
+use super::restore::{self, interrupted_database, is_under_way, recover};
 use super::settings::{Settings, Site};
 use super::store::Store;
 use crate::clock::Clock;
@@ -198,6 +198,20 @@ impl Create {
 pub fn open(settings: &Settings) -> Result<Store> {
     let nowhere = || Error::new(Kind::Config, "backup_dir is not set: nothing says where backups go");
     Store::open(settings.folder.clone().ok_or_else(nowhere)?)
+}
+
+/// Ends a restore or test that died, if there is one and nobody is at work; whether there was one.
+///
+/// # Errors
+/// It could not be ended; the next who tries may.
+pub fn heal(store: &Store, settings: &Settings, clock: &dyn Clock) -> Result<bool> {
+    if !is_under_way(store) {
+        return Ok(false);
+    }
+    match store.lock("recover", clock) {
+        Ok(locked) => settle(&locked, settings).map(|()| true),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Refuses to restore a component that the backup does not have, unless all were asked for.

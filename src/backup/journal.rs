@@ -69,6 +69,11 @@ impl Journal {
         self.write(store)
     }
 
+    /// Whether a restore was going on in `store` when somebody last wrote about it.
+    pub fn exists(store: &Store) -> bool {
+        path(store).exists()
+    }
+
     /// Forgets the restore: it is over.
     pub fn remove(store: &Store) -> Result<()> {
         let path = path(store);
@@ -80,21 +85,30 @@ fn path(store: &Store) -> PathBuf {
     store.root().join(NAME)
 }
 
-/// Puts a site into WordPress' maintenance mode and out of it. WordPress ignores the file ten
-/// minutes after the time that it names, so a site is never locked for good.
+/// Puts a site into WordPress' maintenance mode and out of it. WordPress runs the file, so it can
+/// look itself whether the restore still holds the store's lock: the site opens when the process
+/// is gone, however it went. Who may not read the lock goes by the time, and waits at most an hour.
 pub(crate) mod maintenance {
-    use super::{Path, Result, file, fs};
+    use super::{Path, Result, Store, file, fs};
     use crate::clock::Timestamp;
 
     /// How long the site may be closed when nobody opens it again, less WordPress' ten minutes.
     const AT_MOST_SECONDS: u64 = 3600;
 
     /// Closes the site; false when it is closed already.
-    pub fn enter(path: &Path, now: Timestamp) -> Result<bool> {
+    pub fn enter(path: &Path, store: &Store, now: Timestamp) -> Result<bool> {
         if path.exists() {
             return Ok(false);
         }
-        let text = format!("<?php $upgrading = {};\n", now.secs() + AT_MOST_SECONDS);
+        let lock = store.lock_file().display().to_string().replace('\\', "\\\\").replace('\'', "\\'");
+        let latest = now.secs() + AT_MOST_SECONDS;
+        let text = format!(
+            "<?php\n\
+             // A restore puts the parts of this site into place. Without its process this file means nothing.\n\
+             $slbp_lock = @fopen( '{lock}', 'r' );\n\
+             $upgrading = ! $slbp_lock ? {latest} : ( flock( $slbp_lock, LOCK_SH | LOCK_NB ) ? 0 : time() );\n\
+             $slbp_lock && fclose( $slbp_lock );\n"
+        );
         fs::write(path, text).map_err(file("write", path))?;
         Ok(true)
     }

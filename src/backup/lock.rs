@@ -46,12 +46,17 @@ pub struct Locked<'a> {
 }
 
 impl Store {
+    /// The file that is locked.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.root().join("lock")
+    }
+
     /// Takes the store for `work`, and removes what a holder that died was writing.
     ///
     /// # Errors
     /// Somebody else has it; the message says who and since when.
     pub fn lock(&self, work: &str, clock: &dyn Clock) -> Result<Locked<'_>> {
-        let path = self.root().join("lock");
+        let path = self.lock_file();
         let now = clock.now();
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -80,7 +85,7 @@ impl Store {
 
     /// Who has the store now; `None` when nobody has.
     pub fn holder(&self, clock: &dyn Clock) -> Result<Option<Holder>> {
-        let path = self.root().join("lock");
+        let path = self.lock_file();
         let Ok(mut opened) = File::open(&path) else { return Ok(None) };
         let free = opened.try_lock_shared().is_ok();
         let holder = read(&mut opened);

@@ -368,7 +368,7 @@ impl<'a> Run<'a> {
             // Noted first: a file that is not there is no harm, one that nobody removes is.
             self.journal.maintenance = Some(path.clone()).filter(|path| !path.exists());
             self.journal.write(self.store)?;
-            maintenance::enter(path, self.clock.now())?;
+            maintenance::enter(path, self.store, self.clock.now())?;
         }
         Ok(())
     }
@@ -423,6 +423,11 @@ impl<'a> Run<'a> {
         self.journal.swap.after = after;
         Ok(())
     }
+}
+
+/// Whether a restore goes on, or died. Who holds the lock and sees one knows that it died.
+pub fn is_under_way(store: &Store) -> bool {
+    Journal::exists(store)
 }
 
 /// The name of the database that a restore which died was changing; `None` when none died, or it was

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tarfile
 from io import BytesIO
@@ -178,6 +180,46 @@ def test_a_restore_reaches_the_cache_of_php_fpm(backups, admin):
         assert wait_until(lambda: title() == before, timeout=60, step=0.3)
     finally:
         backups.site.php("slbp_disable_object_cache();")
+
+
+def workers(site) -> list[int]:
+    """The processes that were started for this site's backups."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"slbp_backup_worker" in (folder / "cmdline").read_bytes() and str(site.state).encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            pass
+    return found
+
+
+def test_a_restore_that_is_killed_is_taken_back_by_the_next_visitor(backups, admin):
+    root = backups.site.wordpress.root
+    backups.site.account.claim(root)
+    backups.site.mariadb.sql("CREATE TABLE wp_large AS SELECT seq, REPEAT(MD5(seq), 20) AS text FROM seq_1_to_60000", "wordpress")
+    id = backups.create()
+    backups.site.mariadb.sql("UPDATE wp_posts SET post_content='What came later' WHERE post_name='the-lesson'", "wordpress")
+    try:
+        assert admin.api("POST", f"/backup/restore/{id}").status_code == 202
+        # The safety backup is taken while the site is closed, and takes a while.
+        assert wait_until(lambda: (root / ".maintenance").exists(), timeout=60, step=0.001)
+        (worker,) = workers(backups.site)
+        os.kill(worker, signal.SIGSTOP)
+        assert Visitor(backups.site).get("/the-lesson/").status_code == 503
+        os.kill(worker, signal.SIGKILL)
+        assert wait_until(lambda: workers(backups.site) == [], timeout=10)
+
+        page = Visitor(backups.site).get("/the-lesson/")
+
+        assert page.status_code == 200 and "What came later" in page.text
+        assert not (root / ".maintenance").exists()
+        assert backups.site.mariadb.sql("SHOW TABLES LIKE '\\_slbp%'", "wordpress") == ""
+        assert list(backups.site.wordpress.content.glob(".slbp-restore-*")) == []
+        assert admin.api("GET", f"/backup/{id}/progress").json()["status"] == "failed"
+    finally:
+        backups.site.mariadb.sql("DROP TABLE wp_large", "wordpress")
+        os.chown(root, 0, 0)
 
 
 @pytest.fixture

@@ -128,3 +128,13 @@ function slbp_run_backup_task( callable $task ): void {
 		error_log( "SLBP: backups: $trouble" );
 	}
 }
+
+/**
+ * On init: a `.maintenance` that lets requests through was left by a restore that died. A look at the
+ * backups takes it back, or finishes it.
+ */
+function slbp_end_interrupted_restore(): void {
+	if ( is_file( ABSPATH . '.maintenance' ) ) {
+		slbp_backup_manager()?->get_progress();
+	}
+}

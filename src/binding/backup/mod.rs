@@ -17,6 +17,7 @@ pub mod worker;
 use serde_json::Value;
 
 use super::convert::params::Settings as Config;
+use super::failure::log;
 use super::wordpress::constants::PhpEnvironment;
 use super::wordpress::options::HostOptions;
 use crate::backup::catalog::{self, Listed};
@@ -65,13 +66,19 @@ impl HostedBackups {
         Settings::read(&self.config, option.as_ref(), &PhpEnvironment, &host::site())
     }
 
-    /// The folder of the backups.
+    /// The folder of the backups. A restore that died is ended by whoever looks first.
     ///
     /// # Errors
     /// A wrong setting, or it cannot be created.
     pub fn store(&self) -> Result<Store> {
-        let store = job::open(&self.settings()?)?;
+        let settings = self.settings()?;
+        let store = job::open(&settings)?;
         host::guard(store.root());
+        match job::heal(&store, &settings, &SystemClock) {
+            Ok(true) => log("a restore that died was ended: the site is as it was, or as in the backup"),
+            Ok(false) => {}
+            Err(error) => log(&error.to_string()),
+        }
         Ok(store)
     }
 
