@@ -110,7 +110,7 @@ fn a_stopped_server_costs_one_time_out_however_long_the_batch() {
     let batch: Vec<_> = (0..100).map(|n| link.route(Request::get(format!("{n}").as_bytes()))).collect();
     let (started, lateness) = (Instant::now(), Lateness::watch());
     let replies = link.batch(&batch);
-    lateness.check(started.elapsed(), LIMIT + Duration::from_millis(50));
+    lateness.check(started.elapsed(), LIMIT + Duration::from_millis(150));
     assert!(
         replies.iter().all(|reply| reply.as_ref().is_err_and(|fault| fault.kind() == FaultKind::Timeout))
     );
@@ -185,7 +185,7 @@ fn a_server_that_answers_drop_by_drop_is_not_waited_for() {
     let mut link = link(&MemcachedSettings { servers: vec![address], ..to(&[]) });
     let (started, lateness) = (Instant::now(), Lateness::watch());
     assert_eq!(get(&mut link, "k").unwrap_err().kind(), FaultKind::Timeout);
-    lateness.check(started.elapsed(), LIMIT + Duration::from_millis(20));
+    lateness.check(started.elapsed(), LIMIT + Duration::from_millis(150));
 }
 
 #[test]

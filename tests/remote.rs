@@ -266,7 +266,7 @@ fn a_server_that_answers_drop_by_drop_is_not_waited_for() {
     let fault = link.run(&command(&["GET", "k"]), Replay::Safe).unwrap_err();
     assert_eq!(fault.kind(), FaultKind::Timeout);
     assert!(started.elapsed() >= limit);
-    lateness.check(started.elapsed(), limit + Duration::from_millis(20));
+    lateness.check(started.elapsed(), limit + Duration::from_millis(150));
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn a_server_that_announces_more_than_it_sends_is_not_waited_for() {
         let mut link = RedisLink::new(lying.with_timeouts(limit));
         let (started, lateness) = (Instant::now(), Lateness::watch());
         assert!(link.run(&command(&["GET", "k"]), Replay::Safe).is_err(), "{lie:?}");
-        lateness.check(started.elapsed(), limit + Duration::from_millis(100));
+        lateness.check(started.elapsed(), limit + Duration::from_millis(150));
     }
 }
 

@@ -91,6 +91,11 @@ fn a_host_on_its_own_still_caches_for_a_moment() {
         let mut world = World::hasty(layers);
         let cache = world.cache();
         kill(&mut world);
+        wait_until("it knows that it is on its own", || {
+            get(&cache, key("probe"));
+            !cache.stats().linked
+        });
+        get(&cache, key("probe"));
         let add = |name: &str, n| cache.add(key(name), &encoded(&int(n)), Expiry::Default, &[]).unwrap();
         // What it stores lives for a second: a starved machine has another try.
         for attempt in 0.. {
@@ -198,6 +203,39 @@ fn a_slow_store_is_waited_for_within_its_limit() {
         resume(&world);
         wait_until_back(&world, &cache);
     }
+}
+
+/// The link still tells of every change, so nothing here is out of date.
+#[test]
+fn one_slow_answer_leaves_shared_memory_as_it_is() {
+    let world = World::hasty(Layers::ShmRedisListening);
+    let redis = world.redis.as_ref().unwrap();
+    let cache = world.cache();
+    let names: Vec<String> = (0..20).map(|n| format!("key:{n}")).collect();
+    let all_are_here = || {
+        let before = cache.stats().l1.hits;
+        names.iter().all(|name| get(&cache, key(name)) == Some(int(1)))
+            && cache.stats().l1.hits - before == 20
+    };
+    // On a starved machine the link may fall silent too.
+    for _ in 0..20 {
+        wait_until("all are in shared memory", || {
+            names
+                .iter()
+                .for_each(|name| _ = get(&cache, key(name)).is_some() || set(&cache, key(name), &int(1)));
+            all_are_here()
+        });
+        let lost = World::count(&cache, "cache_links_lost");
+        redis.pause();
+        assert_eq!(get(&cache, key("cold")), None);
+        redis.resume();
+        let here = all_are_here();
+        if cache.stats().linked && World::count(&cache, "cache_links_lost") == lost {
+            assert!(here, "{:?}", cache.stats());
+            return;
+        }
+    }
+    panic!("the link is lost every time");
 }
 
 #[test]

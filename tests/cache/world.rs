@@ -141,6 +141,11 @@ impl World {
         self.layers != Layers::Shm
     }
 
+    /// The count called `name`.
+    pub fn count(cache: &Cache, name: &str) -> u64 {
+        cache.stats().counts.iter().find(|(known, _)| *known == name).unwrap().1
+    }
+
     /// Two caches that see what the other does: on two hosts if they share a store, else on one.
     pub fn pair(&self) -> (Cache, Cache) {
         let (one, other) = self.hosts();

@@ -5,7 +5,7 @@
 //!
 //! - Shared memory alone is always believed.
 //! - With Redis it is believed while the link is alive on which Redis pushes invalidations
-//!   ([`super::listener`]).
+//!   ([`super::listener`]); one slow answer of its changes nothing about that.
 //! - With Memcached it is believed once the request has seen, in its first round trip, what others
 //!   have written.
 //! - While the second layer is away, this host is an island: what was there before is not believed,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Cache;
+use super::{Belief, Cache, LINK_PATIENCE, Local, Shared};
 use crate::cache::backing::{self, Backing, Generations, Taken};
 use crate::cache::l1::{Pending, Record, SITE_SLOT};
 use crate::clock::Timestamp;
@@ -34,13 +34,27 @@ impl Cache {
         }
         match &result {
             Ok(_) => self.site.set_island(false),
-            Err(fault) if fault.is_outage() => {
+            Err(fault) => {
                 self.tally.count(Counter::CacheL2Failures);
-                self.site.set_island(true);
+                if fault.is_outage() && !self.is_vouched_for() {
+                    self.site.set_island(true);
+                }
             }
-            Err(_) => self.tally.count(Counter::CacheL2Failures),
         }
         result
+    }
+
+    /// Whether the link still tells of every change: then one slow answer is no reason to doubt what
+    /// shared memory has, and when the store is really away the link soon is too.
+    fn is_vouched_for(&self) -> bool {
+        let by_link = self.shared.as_ref().is_some_and(|shared| shared.believed == Belief::Link);
+        by_link && self.site.is_linked(self.now(), LINK_PATIENCE)
+    }
+
+    /// Whether the store does not answer at the moment.
+    pub(super) fn is_cut_off(&self, now: Timestamp) -> bool {
+        let is_broken = |shared: &Shared| !matches!(shared.backing.state(), State::Closed { .. });
+        self.local(now) == Local::Island || self.shared.as_ref().is_some_and(is_broken)
     }
 
     /// Takes over the generations that `ask` gets from the store.

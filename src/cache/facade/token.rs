@@ -279,11 +279,11 @@ impl Cache {
     }
 
     fn replace_here(&self, draft: &Draft<'_>, seen: Stamp, now: Timestamp) -> bool {
-        match (&self.shared, self.local(now)) {
-            (None, _) => self.keep_here_if(draft, Condition::Same(seen), Local::Believed, now),
-            (Some(_), Local::Island) => self.keep_on_island(draft, Condition::Same(seen), now),
+        match self.shared {
+            None => self.keep_here_if(draft, Condition::Same(seen), Local::Believed, now),
+            Some(_) if self.is_cut_off(now) => self.keep_on_island(draft, Condition::Same(seen), now),
             // The second layer is back, and what it has was not seen.
-            (Some(_), _) => false,
+            Some(_) => false,
         }
     }
 }

@@ -84,7 +84,7 @@ pub enum Condition {
     Absent,
     /// When a valid value is there.
     Present,
-    /// When nothing was removed since the ticket was had.
+    /// When nothing was written or removed here since the ticket was had: for what was read elsewhere.
     Unchanged(Ticket),
     /// When the stamp is still that of what is there.
     Same(Stamp),
@@ -93,7 +93,7 @@ pub enum Condition {
 /// Proof of when something was read elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    removals: u64,
+    changes: u64,
     trust: Trust,
 }
 
@@ -213,8 +213,8 @@ impl<'a> L1<'a> {
 
     /// To be had before a value is computed or read elsewhere, and given back with it.
     pub fn ticket(&self, site: &Site<'_>, key: &[u8]) -> Ticket {
-        let removals = self.small(hash_of(site, key)).map_or(0, Shard::removals);
-        Ticket { removals, trust: site.trust(key_slot(key)) }
+        let changes = self.small(hash_of(site, key)).map_or(0, Shard::changes);
+        Ticket { changes, trust: site.trust(key_slot(key)) }
     }
 
     /// Stores the encoded value `body` under `key` if `condition` holds. An integer becomes a
@@ -244,6 +244,9 @@ impl<'a> L1<'a> {
             if !self.admits(condition, shard, site, hash, key, now) {
                 return Stored::Refused;
             }
+            if !matches!(condition, Condition::Unchanged(_)) {
+                shard.note_change();
+            }
             match draft.words() <= shard.largest() {
                 true => self.put_small(shard, site, &draft, now),
                 false => self.put_large(shard, site, &draft, now),
@@ -261,7 +264,7 @@ impl<'a> L1<'a> {
     pub fn remove(&self, site: &Site<'_>, key: &[u8], now: Timestamp) -> bool {
         let hash = hash_of(site, key);
         let removed = self.forgetting(self.small_index(hash), site, key, |shard| {
-            shard.note_removal();
+            shard.note_change();
             let was_valid = self.holds_valid(shard, site, hash, key, now);
             shard.remove(hash, site.index(), key, self);
             self.remove_large(site, hash, key);
@@ -344,7 +347,7 @@ impl<'a> L1<'a> {
             Condition::Always => true,
             Condition::Absent => !self.holds_valid(shard, site, hash, key, now),
             Condition::Present => self.holds_valid(shard, site, hash, key, now),
-            Condition::Unchanged(ticket) => shard.removals() == ticket.removals,
+            Condition::Unchanged(ticket) => shard.changes() == ticket.changes,
             Condition::Same(seen) => {
                 let mut out = Vec::new();
                 self.read(site, hash, key, now, &mut out).is_some_and(|hit| stamp(&hit, &out) == seen)

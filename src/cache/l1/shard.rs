@@ -44,8 +44,8 @@ shared_struct! {
         items: AtomicU64,
         pub(super) evictions: AtomicU64,
         pub(super) expirations: AtomicU64,
-        /// Counts removals, so that what was read elsewhere before one is not stored after it.
-        removals: AtomicU64,
+        /// Counts removals and writes, so that what was read elsewhere before one is not stored after it.
+        changes: AtomicU64,
     }
 }
 
@@ -156,14 +156,14 @@ impl<'a> Shard<'a> {
         Some((slot, Found { meta, slot: header.slot, len: header.body_len }))
     }
 
-    /// How many removals there were.
-    pub(super) fn removals(&self) -> u64 {
-        self.head.removals.load(Acquire)
+    /// How many removals and writes there were.
+    pub(super) fn changes(&self) -> u64 {
+        self.head.changes.load(Acquire)
     }
 
     /// Whatever is being read elsewhere about a key of this shard is not to be stored here.
-    pub(super) fn note_removal(&self) {
-        self.head.removals.fetch_add(1, AcqRel);
+    pub(super) fn note_change(&self) {
+        self.head.changes.fetch_add(1, AcqRel);
     }
 
     /// What is known of `key`, and its slot, if it is here, valid or not.
