@@ -6,7 +6,7 @@
  *   php -d extension=slbp.so backup.php FOLDER SOCKET DATABASE create TYPE
  *   php -d extension=slbp.so backup.php FOLDER SOCKET DATABASE restore ID TARGET
  *
- * Prints a JSON object: the backup's id, the seconds of the call, the peak memory of the process in bytes.
+ * Prints a JSON object: the backup's id, and the peak memory of the process in bytes.
  */
 
 declare(strict_types=1);
@@ -16,14 +16,12 @@ $manager = new SLBP_Backup_Manager([
     'backup_dir' => $folder,
     'database' => ['socket' => $socket, 'user' => 'root', 'name' => $database, 'prefix' => 'wp_'],
 ]);
-$began = microtime(true);
 $result = 'create' === $work
     ? $manager->create_backup($what, ['database'])
     : $manager->restore_backup($what, ['database'], ['target_database' => $argv[6]]);
-$seconds = microtime(true) - $began;
 if (!$result['success']) {
     fwrite(STDERR, $result['message'] . "\n");
     exit(1);
 }
 preg_match('/^VmHWM:\s+(\d+) kB/m', file_get_contents('/proc/self/status'), $peak);
-echo json_encode(['id' => $result['backup_id'], 'seconds' => $seconds, 'memory' => 1024 * (int) $peak[1]]), "\n";
+echo json_encode(['id' => $result['backup_id'], 'memory' => 1024 * (int) $peak[1]]), "\n";

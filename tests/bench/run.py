@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 
-from tests.bench import loading, pages
-from tests.support import account, ports, redis
+from tests.bench import backups, coherent, loading, pages
+from tests.support import account, memcached, ports, redis
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -60,7 +60,8 @@ def main(extension):
         finally:
             server.stop()
             slabs.stop()
-        text = f"{table(rows)}\n\n{pages.table(pages.measure(extension, folder))}"
+        dumps = backups.table(backups.measure(extension, folder))
+        text = f"{table(rows)}\n\n{pages.table(pages.measure(extension, folder))}\n\n{dumps}"
     write(ROOT / "README.md", text)
     print(text)
 
