@@ -40,7 +40,7 @@ function slbp_backup_worker_end(): void
 
 /**
  * Keeps worker processes running until SIGTERM or SIGINT, which it passes on to them; then waits for them to drain.
- * A worker that ends is started again, one that ends at once later and later. On the command line only.
+ * A worker that ends is started again, one that ends by itself at once later and later. On the command line only.
  *
  * @param list<string> $command The program and its arguments.
  * @param int $processes 1 to 256.

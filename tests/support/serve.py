@@ -7,11 +7,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Optional
 
-from . import ports, process
+from . import demo, ports, process
 from .stack import BUILD, Stack
 
-ROUTES = ("health", "ready", "live", "rate-limit/status", "rate-limit/blacklist")
+ROUTES = ("health", "ready", "live", "rate-limit/status", "rate-limit/blacklist", "queue/stats")
 
 # All of REST is limited, so that there is something to see; one public route tightly enough to see it at once.
 DEMO_ROUTE = "/wp/v2/posts"
@@ -32,11 +33,19 @@ def main() -> int:
         signal.signal(number, lambda *_: stopped.set())
 
     try:
-        with Stack(options.data, options.port, options.extension, options.workers, options=DEMO_OPTIONS, object_cache=True) as stack:
-            print(_welcome(stack), flush=True)
-            while not stopped.wait(1):
-                _require_running(stack)
-            print("\nStopping", flush=True)
+        with Stack(options.data, options.port, options.extension, options.workers, options=DEMO_OPTIONS, object_cache=True, ini=demo.INI) as stack:
+            workers = demo.workers(stack) if options.extension else None
+            if workers:
+                demo.install(stack)
+                workers.start()
+            print(_welcome(stack, workers), flush=True)
+            try:
+                while not stopped.wait(1):
+                    _require_running(stack)
+            finally:
+                print("\nStopping", flush=True)
+                if workers:
+                    workers.stop()
     except process.StartError as error:
         print(error, file=sys.stderr)
         return 1
@@ -58,7 +67,7 @@ def _require_running(stack: Stack) -> None:
             raise process.StartError(f"{service.name} ended by itself\n{service.tail()}")
 
 
-def _welcome(stack: Stack) -> str:
+def _welcome(stack: Stack, workers: Optional[process.Service]) -> str:
     site = stack.wordpress
     api = f"{stack.url}/wp-json/skylearn-billing-pro/v1"
     return "\n".join(
@@ -67,6 +76,7 @@ def _welcome(stack: Stack) -> str:
             f"  Site      {stack.url}/",
             f"  Admin     {stack.url}/wp-admin/   user {site.user}   password {site.password}",
             f"  Cache     {stack.url}/wp-admin/tools.php?page=slbp-object-cache",
+            *(_billing(stack, workers) if workers else ()),
             *(f"  REST      {api}/{path}" for path in ROUTES),
             f"  Limited   {stack.url}/wp-json{DEMO_ROUTE}   20 a minute; to see it:",
             f"            for i in $(seq 25); do curl -so /dev/null -w '%{{http_code}} ' {stack.url}/wp-json{DEMO_ROUTE}; done",
@@ -74,6 +84,14 @@ def _welcome(stack: Stack) -> str:
             "",
             "Ctrl-C stops everything.",
         ]
+    )
+
+
+def _billing(stack: Stack, workers: process.Service) -> tuple[str, ...]:
+    return (
+        f"  Billing   {stack.url}/wp-admin/tools.php?page=slbp-demo   a run of 1,000; to kill a worker in it:",
+        f"            {demo.kill_one(workers)}",
+        f"  Tasks     {stack.url}/wp-admin/tools.php?page=slbp-queue",
     )
 
 

@@ -4,7 +4,7 @@
 //! the workers, which drain; it waits for them. When it is killed the kernel tells them the same
 //! (`PR_SET_PDEATHSIG`), so no worker outlives it unseen.
 
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::queue::worker::Stopper;
 /// Between two looks at the workers.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A worker that ends sooner than this is broken, and started again later and later.
+/// A worker that ends by itself sooner than this is broken, and started again later and later.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 
 /// The waits before a broken worker is started again: at first, and at most.
@@ -86,13 +86,12 @@ impl Place {
     /// Whether nobody works here; one that has ended is taken away.
     fn is_vacant(&mut self) -> bool {
         let Some(child) = &mut self.child else { return true };
-        if matches!(child.try_wait(), Ok(None)) {
-            return false;
-        }
+        let Ok(Some(status)) = child.try_wait() else { return false };
         self.child = None;
-        let is_short = self.started.elapsed() < SHORT_LIFE;
-        self.wait = if is_short { (self.wait * 2).min(WAITS.1) } else { WAITS.0 };
-        self.next_start = Instant::now() + if is_short { self.wait } else { Duration::ZERO };
+        let was_killed = matches!(status.signal(), Some(libc::SIGKILL | libc::SIGTERM));
+        let is_broken = !was_killed && self.started.elapsed() < SHORT_LIFE;
+        self.next_start = Instant::now() + if is_broken { self.wait } else { Duration::ZERO };
+        self.wait = if is_broken { (self.wait * 2).min(WAITS.1) } else { WAITS.0 };
         true
     }
 
