@@ -259,6 +259,9 @@ if ( null !== slbp_native_object_cache() ) :
 		/** @var SLBP_Object_Cache What is shared with the other requests. */
 		private $native;
 
+		/** @var bool Whether a server stands behind the memory of this host. */
+		private $has_server;
+
 		/** @var SLBP_Cache_Prefetch What was fetched ahead. */
 		private $prefetch;
 
@@ -275,9 +278,9 @@ if ( null !== slbp_native_object_cache() ) :
 			$this->native      = slbp_native_object_cache();
 			$this->multisite   = is_multisite();
 			$this->blog_prefix = $this->multisite ? get_current_blog_id() . ':' : '';
-			$backend           = $this->native->backend();
-			$this->ticket      = new SLBP_Cache_Ticket( $this->native, $backend );
-			$this->prefetch    = new SLBP_Cache_Prefetch( $this->native, $backend, $this->blog_prefix );
+			$this->has_server  = 'shm' !== $this->native->backend();
+			$this->ticket      = new SLBP_Cache_Ticket( $this->native, $this->has_server );
+			$this->prefetch    = new SLBP_Cache_Prefetch( $this->native, $this->has_server, $this->blog_prefix );
 		}
 
 		/**
@@ -635,37 +638,38 @@ if ( null !== slbp_native_object_cache() ) :
 					$unknown[] = $id;
 				}
 			}
-			if ( isset( self::OPTIONS[ $group ] ) ) {
-				$this->fetch_options( $unknown, $group, $force );
+			if ( isset( self::OPTIONS[ $group ] ) || ! $this->has_server ) {
+				$this->fetch_each( $unknown, $group, $force );
 			} else {
 				$this->fetch( $unknown, $group );
 			}
 		}
 
 		/**
-		 * Asks the shared cache.
+		 * Asks the shared cache, in one round trip.
 		 */
 		private function fetch( $ids, $group ) {
-			if ( 1 === count( $ids ) ) {
-				$value = $this->native->get( (string) $group, (string) $ids[0], $found );
-				$this->take( $ids[0], $group, $found, $value );
-			} elseif ( array() !== $ids ) {
-				$values = $this->native->get_multiple( (string) $group, $ids );
-				foreach ( $ids as $id ) {
-					$this->take( $id, $group, array_key_exists( $id, $values ), $values[ $id ] ?? false );
-				}
+			if ( count( $ids ) < 2 ) {
+				$this->fetch_each( $ids, $group, false );
+				return;
+			}
+			$values = $this->native->get_multiple( (string) $group, $ids );
+			foreach ( $ids as $id ) {
+				$this->take( $id, $group, array_key_exists( $id, $values ), $values[ $id ] ?? false );
 			}
 		}
 
 		/**
-		 * Asks for options one by one: only of a single read does the shared cache remember that it missed.
+		 * Asks one by one. Of a single read that misses the shared cache remembers so, and refuses to add what was read
+		 * elsewhere if somebody has changed it meanwhile. In memory this costs nothing; with a server options are worth it.
 		 */
-		private function fetch_options( $ids, $group, $force ) {
+		private function fetch_each( $ids, $group, $force ) {
 			foreach ( $ids as $id ) {
-				if ( $force ) {
+				if ( $force && isset( self::OPTIONS[ $group ] ) ) {
 					$this->option( $id, $group )->begin_turn();
 				}
-				$this->fetch( array( $id ), $group );
+				$value = $this->native->get( (string) $group, (string) $id, $found );
+				$this->take( $id, $group, $found, $value );
 			}
 		}
 
@@ -959,9 +963,9 @@ final class SLBP_Cache_Prefetch {
 	/**
 	 * Fetches.
 	 */
-	public function __construct( $native, $backend, $blog_prefix ) {
+	public function __construct( $native, $has_server, $blog_prefix ) {
 		$this->native = $native;
-		if ( 'shm' !== $backend ) {
+		if ( $has_server ) {
 			$this->kind   = $blog_prefix . self::kind();
 			$scores       = $native->get( self::GROUP, $this->kind );
 			$this->scores = is_array( $scores ) ? $scores : array();
@@ -1110,8 +1114,8 @@ final class SLBP_Cache_Ticket {
 	/**
 	 * Obeys what others have told.
 	 */
-	public function __construct( $native, $backend ) {
-		if ( 'shm' !== $backend ) {
+	public function __construct( $native, $has_server ) {
+		if ( $has_server ) {
 			return;
 		}
 		$this->alone = 'cli' === PHP_SAPI && '' === (string) ini_get( 'slbp.shm_path' );
