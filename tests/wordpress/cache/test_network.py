@@ -27,7 +27,9 @@ def network(cached):
         }
     )
     cached.result(f"return get_blog_details('second') ? 0 : wpmu_create_blog('{host}', '/second/', 'Second', 1);")
-    return cached
+    yield cached
+    cached.sql("UPDATE wp_options SET option_value = '/%postname%/' WHERE option_name = 'permalink_structure'")
+    cached.sql("DELETE FROM wp_options WHERE option_name = 'rewrite_rules'")
 
 
 def in_blog(number: int, code: str) -> str:
