@@ -20,6 +20,7 @@ mod values;
 
 use std::rc::Rc;
 
+use super::convert::decode;
 use super::convert::params::{Lax, OrNull, Settings as Config};
 use super::wordpress::hooks;
 use crate::cache::facade::{Cache, Expiry};
@@ -74,6 +75,7 @@ pub fn end_request() {
     open::end_request();
     scratch::reset();
     memo::tidy();
+    decode::forget_class();
 }
 
 /// This process lets go of the shared memory. Phase: MSHUTDOWN.

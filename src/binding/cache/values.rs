@@ -110,7 +110,7 @@ impl HostedCache {
                 Outcome::Encoded(encoded) => encoded,
                 Outcome::Thrown => return Ok(false),
                 Outcome::TooLarge => {
-                    self.get().delete(key);
+                    self.get().refuse_too_large(key);
                     return Ok(false);
                 }
             };
@@ -153,7 +153,7 @@ impl HostedCache {
                     None => too_large.push(Key::new(group, name)),
                 }
             }
-            cache.delete_many(&too_large);
+            too_large.into_iter().for_each(|key| cache.refuse_too_large(key));
             let stored = match when {
                 When::Always => {
                     whole.iter().for_each(|(key, _)| drop(self.opened.take_miss(*key)));
@@ -231,10 +231,10 @@ impl HostedCache {
 /// The PHP value of an encoding; `None` when it cannot be built here any more.
 pub(super) fn build(body: &[u8], meta: &Meta) -> Option<Zval> {
     if meta.flags & flags::OBJECTS != 0 {
-        return codec::decode(body, Objects::Allowed, &mut Zvals::default()).ok();
+        return codec::decode(body, Objects::Allowed, &mut Zvals).ok();
     }
     memo::recall(body).or_else(|| {
-        let value = codec::decode(body, Objects::Refused, &mut Zvals::default()).ok()?;
+        let value = codec::decode(body, Objects::Refused, &mut Zvals).ok()?;
         memo::learn(body);
         Some(value)
     })

@@ -70,6 +70,12 @@ impl Cache {
         drafts.iter().map(|draft| draft.is_some() && stored.next() == Some(true)).collect()
     }
 
+    /// A value was too large to be encoded: it is counted, and nothing is stored under `key` any more.
+    pub fn refuse_too_large(&self, key: Key<'_>) {
+        self.tally.count(Counter::CacheTooLarge);
+        self.delete(key);
+    }
+
     /// Deletes `key`; whether a valid value was there.
     pub fn delete(&self, key: Key<'_>) -> bool {
         self.delete_many(&[key]).pop() == Some(true)
