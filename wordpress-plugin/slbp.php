@@ -1,7 +1,7 @@
 <?php
 /**
  * Plugin Name:       SLBP
- * Description:       Wires the native slbp extension to WordPress: an object cache, background tasks, rate limits on REST, login, XML-RPC and admin-ajax, and health probes.
+ * Description:       Wires the native slbp extension to WordPress: an object cache, background tasks, backups, rate limits on REST, login, XML-RPC and admin-ajax, and health probes.
  * Version:           0.1.0
  * Requires at least: 6.5
  * Requires PHP:      8.1

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use ext_php_rs::prelude::*;
 use serde_json::{Value, json};
 
-use super::aftermath;
+use super::{aftermath, host};
 use crate::backup::BackupId;
 use crate::backup::job::{Done, Job};
 use crate::binding::failure::log;
@@ -29,6 +29,10 @@ pub fn functions(module: ModuleBuilder<'_>) -> ModuleBuilder<'_> {
 /// empty when nothing is left.
 #[php_function]
 pub fn slbp_backup_worker() -> Vec<String> {
+    if host::is_web() {
+        // Its standard input is no job but php-fpm's own socket.
+        return vec![String::new(), String::new()];
+    }
     let outcome = read().map(|job| {
         let mut announced = false;
         let outcome = job.run(&SystemClock, &mut |id: &BackupId| {
