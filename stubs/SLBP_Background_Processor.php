@@ -244,4 +244,24 @@ class SLBP_Background_Processor
     public function clear_old_tasks(int $days = 7): int
     {
     }
+
+    /**
+     * A link to the file of a finished data_export, signed with a key that only this site has.
+     *
+     * @param string $name The file's name, which the task's progress message tells.
+     * @param int $lifetime Seconds, up to a month.
+     *
+     * @return array{name: string, expires: int, signature: string}|null null when there is no such file, or when the site has
+     *     no secret (its salts, or `slbp.signing_key`).
+     *
+     * @throws SLBP_InvalidArgumentException for a wrong lifetime.
+     */
+    public function get_export_link(string $name, int $lifetime = 86400): ?array
+    {
+    }
+
+    /** @return string|null The path of the file behind a link that is ours and still good. */
+    public function open_export(string $name, int $expires, string $signature): ?string
+    {
+    }
 }

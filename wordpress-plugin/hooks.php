@@ -26,6 +26,8 @@ add_action( 'slbp_process_background_tasks', 'slbp_run_background_tasks' );
 add_action( 'rest_api_init', 'slbp_register_queue_routes' );
 add_action( 'admin_menu', 'slbp_add_queue_page' );
 add_action( 'admin_post_slbp_queue', 'slbp_press_queue_button' );
+add_action( 'admin_post_slbp_export', 'slbp_send_export' );
+add_action( 'admin_post_nopriv_slbp_export', 'slbp_send_export' );
 if ( defined( 'WP_CLI' ) && WP_CLI ) {
 	require __DIR__ . '/includes/class-slbp-queue-command.php';
 	WP_CLI::add_command( 'slbp queue', 'SLBP_Queue_Command' );

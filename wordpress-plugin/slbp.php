@@ -49,6 +49,7 @@ require __DIR__ . '/includes/backup.php';
 require __DIR__ . '/includes/backup-actions.php';
 require __DIR__ . '/includes/backup-page.php';
 require __DIR__ . '/includes/background-tasks.php';
+require __DIR__ . '/includes/exports.php';
 require __DIR__ . '/includes/queue-routes.php';
 require __DIR__ . '/includes/queue-page.php';
 require __DIR__ . '/hooks.php';

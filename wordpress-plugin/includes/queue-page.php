@@ -133,8 +133,19 @@ function slbp_show_task( array $task ): void {
 		echo '<td>', esc_html( (string) $cell ), '</td>';
 	}
 	printf( '<td>%s<details><summary>%s</summary><pre>%s</pre></details></td><td>', esc_html( (string) $task['error_message'] ), esc_html__( 'Data', 'slbp' ), esc_html( wp_json_encode( $task['task_data'], JSON_PRETTY_PRINT | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE ) ) );
+	slbp_show_export_link( $task );
 	slbp_show_task_button( $task );
 	echo '</td></tr>';
+}
+
+/**
+ * A link to the file of an export that is there.
+ */
+function slbp_show_export_link( array $task ): void {
+	$url = 'data_export' === $task['task_type'] && 'completed' === $task['status'] ? slbp_export_url( $task['progress']['message'] ) : '';
+	if ( '' !== $url ) {
+		printf( '<a class="button" href="%s">%s</a>', esc_url( $url ), esc_html__( 'Download', 'slbp' ) );
+	}
 }
 
 /**

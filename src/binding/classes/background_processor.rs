@@ -7,8 +7,9 @@ use ext_php_rs::types::{ZendHashTable, Zval};
 use crate::binding::convert::json;
 use crate::binding::convert::params::{Bytes, Callable, Lax, OrNull, Payload, Settings};
 use crate::binding::failure::or_failure;
-use crate::binding::queue::{HostedQueue, arguments, work};
+use crate::binding::queue::{HostedQueue, arguments, exports, work};
 use crate::error::{Error, Result};
+use crate::queue::builtin::export::Link;
 use crate::queue::store::{Stats, TaskFilter};
 
 /// A durable queue of background tasks that never charges twice.
@@ -122,6 +123,17 @@ impl BackgroundProcessor {
         let days = u32::try_from(days.0).map_err(|_| Error::invalid("days", "expected days >= 0"));
         count(days.and_then(|days| self.hosted.queue().clear_old_tasks(days)))
     }
+
+    #[php(defaults(lifetime = Lax(86_400)))]
+    pub fn get_export_link(&self, name: Bytes, lifetime: Lax<i64>) -> PhpResult<Option<ZBox<ZendHashTable>>> {
+        Ok(exports::sign(&name.text(), lifetime.0)?.map(|link| json::to_array(&link)))
+    }
+
+    pub fn open_export(&self, name: Bytes, expires: Lax<i64>, signature: Bytes) -> Option<String> {
+        let (name, signature) = (name.text().into_owned(), signature.text().into_owned());
+        let link = Link { name, expires: id(expires), signature };
+        exports::open(&link).map(|path| path.to_string_lossy().into_owned())
+    }
 }
 
 impl BackgroundProcessor {
@@ -131,7 +143,7 @@ impl BackgroundProcessor {
     }
 }
 
-/// What no task has, for an id that none can have.
+/// 0, which no task has, for an id that none can have.
 fn id(given: Lax<i64>) -> u64 {
     u64::try_from(given.0).unwrap_or_default()
 }

@@ -2,15 +2,13 @@
 //!
 //! What the domain's part leaves for after WordPress' part is kept in [`runs`], not on the stack.
 
-use std::path::PathBuf;
-
 use ext_php_rs::types::Zval;
 use serde_json::Value;
 
 use super::handlers::{Answer, call, filter, function, wp_error};
 use super::runs::{self, Middle};
 use super::work::{left, settle};
-use super::{HostedQueue, arguments};
+use super::{HostedQueue, arguments, exports};
 use crate::binding::convert::json;
 use crate::binding::failure::log;
 use crate::binding::wordpress::hooks;
@@ -186,7 +184,7 @@ fn bounce(at: usize, why: &str) {
 
 /// Writes the file, then tells the site: `slbp_export_ready($path, $task)`.
 fn write_export(hosted: &HostedQueue, task: Task) -> Result<()> {
-    let Some(folder) = export_folder() else {
+    let Some(folder) = exports::folder() else {
         return runs::report(Outcome::Dead("data_export needs WordPress' upload folder".to_owned()));
     };
     let exported = match export::write(hosted.queue(), &task, &folder, &runs::is_cancel_requested) {
@@ -204,12 +202,6 @@ fn write_export(hosted: &HostedQueue, task: Task) -> Result<()> {
         Answer::Value(_) | Answer::Missing => {}
     }
     if runs::is_given_up() { Ok(()) } else { runs::report(Outcome::Done) }
-}
-
-fn export_folder() -> Option<PathBuf> {
-    let folders = hooks::call("wp_upload_dir", vec![&Zval::null(), &false])?;
-    let base = folders.array()?.get("basedir")?.string()?;
-    Some(PathBuf::from(base).join("slbp-exports"))
 }
 
 fn synchronize(task: Task) -> Result<()> {

@@ -9,6 +9,7 @@
 
 pub mod arguments;
 mod builtin;
+pub mod exports;
 mod handlers;
 mod pace;
 pub mod runs;

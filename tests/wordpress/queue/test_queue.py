@@ -82,7 +82,7 @@ def test_a_campaign_is_mailed_and_notes_what_bounced(site):
     assert mails.count("To: u0@example.com") == 1 and "To: admin@example.com" in mails
 
 
-def test_notifications_exports_and_cleaning(site):
+def test_notifications_exports_and_cleaning(site, visitor):
     site.sql("INSERT INTO wp_slbp_transactions (order_id, amount, currency, status) VALUES ('=cmd()', 5, 'EUR', 'paid')")
     site.sql("INSERT INTO wp_slbp_api_logs (created_at) VALUES ('2020-01-01'), (UTC_TIMESTAMP())")
     notify = site.queue("send_notifications", {"recipients": [1, 2], "message": {"title": "Hi", "message": "there"}})
@@ -97,6 +97,13 @@ def test_notifications_exports_and_cleaning(site):
     folder = site.stack.wordpress.content / "uploads" / "slbp-exports"
     assert "'=cmd()" in (folder / name).read_text(), "no formula"
     assert (folder / ".htaccess").exists()
+
+    address = site.php(f"echo slbp_export_url('{name}');").removeprefix(site.stack.url)
+    assert "'=cmd()" in visitor.get(address).text
+    assert visitor.get(address).headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    for spoilt in (address[:-1] + ("0" if address[-1] != "0" else "1"), address.replace("expires=", "expires=9"), address.replace(name, "index.html")):
+        assert visitor.get(spoilt).status_code == 403
+    assert site.php("echo slbp_export_url('../../wp-config.php'), slbp_export_url('nothing.csv');") == ""
 
 
 def test_the_command(site):
