@@ -43,7 +43,8 @@ impl Timestamp {
 
     /// This instant moved forward by `by`, saturating.
     pub const fn plus(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(by.as_nanos() as u64))
+        let nanos = by.as_nanos();
+        Self(self.0.saturating_add(if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }))
     }
 
     /// How long after `earlier` this instant is; zero when it is not after it.

@@ -9,7 +9,8 @@ use ext_php_rs::args::ArgInfoTables;
 use ext_php_rs::builders::ClassBuilder;
 use ext_php_rs::error::Result;
 use ext_php_rs::exception::PhpException;
-use ext_php_rs::zend::{ClassEntry, ce};
+use ext_php_rs::types::ZendObject;
+use ext_php_rs::zend::{ClassEntry, ExecutorGlobals, ce};
 
 use super::class_table;
 use crate::error::{Error, Kind};
@@ -63,6 +64,24 @@ pub fn register() -> Result<()> {
 
 fn child(name: &str, store: fn(&'static mut ClassEntry, ArgInfoTables)) -> Result<()> {
     ClassBuilder::new(name).extends((|| BASE.get(), "\\SLBP_Exception")).registration(store).register()
+}
+
+unsafe extern "C" {
+    fn zend_is_unwind_exit(exception: *const ZendObject) -> bool;
+    fn zend_is_graceful_exit(exception: *const ZendObject) -> bool;
+}
+
+/// Whether `exception` is what PHP unwinds the stack with to end the script (`exit()`, memory that is
+/// exhausted) or a fiber. Such an object has no methods, and must be passed on.
+pub fn is_end(exception: &ZendObject) -> bool {
+    // SAFETY: a live object; the functions only compare its class. No lock.
+    unsafe { zend_is_unwind_exit(exception) || zend_is_graceful_exit(exception) }
+}
+
+/// Whether that is pending.
+pub fn is_script_ending() -> bool {
+    // SAFETY: the pending exception, if there is one, is a live object.
+    unsafe { ExecutorGlobals::get().exception.as_ref() }.is_some_and(is_end)
 }
 
 impl From<Error> for PhpException {

@@ -52,6 +52,8 @@ impl Refs {
 
 const GRACE_BITS: u32 = 22;
 const MAX_GRACE: u32 = (1 << GRACE_BITS) - 1;
+/// From here on an instant does not fit, and as good as never is never.
+const END_OF_TIME: u64 = 1 << (64 - GRACE_BITS);
 
 /// How long a value may be served, in one word: 42 bits of milliseconds since the epoch (until the
 /// year 2109), 22 bits of seconds (48 days).
@@ -76,10 +78,13 @@ impl Times {
     /// For ever.
     pub const ENDLESS: Self = Self { fresh_until: 0, grace: 0 };
 
-    /// Fresh until `until`, then stale for `grace`.
+    /// Fresh until `until`, then stale for `grace`. After the year 2109 that is for ever.
     pub fn until(until: Timestamp, grace: Duration) -> Self {
         let grace = u32::try_from(grace.as_secs()).unwrap_or(MAX_GRACE).min(MAX_GRACE);
-        Self { fresh_until: millis(until).max(1), grace }
+        match millis(until) {
+            END_OF_TIME.. => Self::ENDLESS,
+            millis => Self { fresh_until: millis.max(1), grace },
+        }
     }
 
     /// Fresh for `ttl` from `now`, then stale for `grace`; without a `ttl` for ever.
@@ -160,4 +165,24 @@ pub mod flags {
 /// Milliseconds since the epoch: what expiries are counted in.
 fn millis(instant: Timestamp) -> u64 {
     instant.nanos() / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_value_ends_before_its_time(ttl in 1_u64..=u64::MAX, later in 0_u64..1 << 40, grace: u64) {
+            let now = Timestamp::from_secs(1_800_000_000);
+            let times = Times::lasting(Some(Duration::from_secs(ttl)), Duration::from_secs(grace), now);
+            let kept = Times::unpack(times.pack());
+            prop_assert_eq!(kept, times);
+            if later < ttl {
+                prop_assert_eq!(kept.age(now.plus(Duration::from_millis(later))), Age::Fresh);
+            }
+        }
+    }
 }

@@ -320,8 +320,11 @@ if ( null !== slbp_native_object_cache() ) :
 			}
 			$group = empty( $group ) ? 'default' : $group;
 			$id    = $this->id( $key, $group );
-			$added = ! $this->_exists( $id, $group ) && $this->share( 'add', $id, $data, $group, $expire );
-			if ( $added ) {
+			$held  = $this->_exists( $id, $group );
+			$added = ! $held && $this->share( 'add', $id, $data, $group, $expire );
+			// Options that are too many to be shared are kept at least for this request, as WordPress itself does: or
+			// each get_option() would read them all again. Whatever else is refused may be somebody's lock.
+			if ( $added || ( ! $held && isset( self::OPTIONS[ $group ] ) ) ) {
 				$this->hold( $id, $data, $group );
 			}
 			return $added;
@@ -649,11 +652,15 @@ if ( null !== slbp_native_object_cache() ) :
 		 * Asks the shared cache, in one round trip.
 		 */
 		private function fetch( $ids, $group ) {
-			if ( count( $ids ) < 2 ) {
+			try {
+				$values = count( $ids ) < 2 ? null : $this->native->get_multiple( (string) $group, $ids );
+			} catch ( Throwable $error ) {
+				$values = null; // One of them cannot be built: it is found below.
+			}
+			if ( null === $values ) {
 				$this->fetch_each( $ids, $group, false );
 				return;
 			}
-			$values = $this->native->get_multiple( (string) $group, $ids );
 			foreach ( $ids as $id ) {
 				$this->take( $id, $group, array_key_exists( $id, $values ), $values[ $id ] ?? false );
 			}
@@ -668,9 +675,22 @@ if ( null !== slbp_native_object_cache() ) :
 				if ( $force && isset( self::OPTIONS[ $group ] ) ) {
 					$this->option( $id, $group )->begin_turn();
 				}
-				$value = $this->native->get( (string) $group, (string) $id, $found );
-				$this->take( $id, $group, $found, $value );
+				$this->fetch_one( $id, $group );
 			}
+		}
+
+		/**
+		 * Asks for one value. One whose class throws while it is built would do so at every request: it is a miss, and
+		 * goes.
+		 */
+		private function fetch_one( $id, $group ) {
+			try {
+				$value = $this->native->get( (string) $group, (string) $id, $found );
+			} catch ( Throwable $error ) {
+				$this->native->delete( (string) $group, (string) $id );
+				list( $found, $value ) = array( false, false );
+			}
+			$this->take( $id, $group, $found, $value );
 		}
 
 		/**
@@ -970,8 +990,10 @@ final class SLBP_Cache_Prefetch {
 			$scores       = $native->get( self::GROUP, $this->kind );
 			$this->scores = is_array( $scores ) ? $scores : array();
 			$wanted       = $this->wanted();
-			if ( array() !== $wanted ) {
-				$this->waiting = $native->prefetch( $wanted );
+			try {
+				$this->waiting = array() === $wanted ? array() : $native->prefetch( $wanted );
+			} catch ( Throwable $error ) {
+				$this->waiting = array(); // A class throws while its object is built: whoever asks for it will see to that.
 			}
 		}
 	}

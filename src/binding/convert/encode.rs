@@ -22,6 +22,7 @@ use ext_php_rs::zend::{ClassEntry, ExecutorGlobals};
 use super::classes::{Storage, name_of, storage_of_object};
 use super::serializer;
 use super::zend::{Elements, Key, bytes_of, hold, is_list, kind_of};
+use crate::binding::exceptions;
 use crate::cache::codec::{EncodeError, Encoder};
 use crate::cache::value::{ArrayKey, Source};
 
@@ -205,9 +206,13 @@ fn write_serialized(zval: &Zval, out: &mut Encoder) -> Result<(), EncodeError> {
 }
 
 /// What the serializer's exception says, if it is the engine's: that something cannot be serialized.
-/// Any other stays pending, for it is the class' own.
+/// Any other stays pending, for it is the class' own; and so does the end of the script, which is no
+/// exception at all.
 fn refusal() -> String {
     let thrown = || String::from("an object whose class threw an exception");
+    if exceptions::is_script_ending() {
+        return thrown();
+    }
     let Some(mut exception) = ExecutorGlobals::take_exception() else { return thrown() };
     let message = exception.try_call_method("getMessage", Vec::new()).ok().and_then(|text| text.string());
     let is_plain = exception.get_class_name().is_ok_and(|name| name == "Exception");

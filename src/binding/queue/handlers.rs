@@ -11,14 +11,10 @@ use ext_php_rs::types::{ZendCallable, ZendObject, Zval};
 use ext_php_rs::zend::ExecutorGlobals;
 
 use super::runs;
+use crate::binding::exceptions;
 use crate::binding::failure::LastError;
 use crate::binding::wordpress::hooks;
 use crate::queue::worker::Outcome;
-
-unsafe extern "C" {
-    /// Whether the exception is what `exit()` unwinds the stack with.
-    fn zend_is_unwind_exit(exception: *const ZendObject) -> bool;
-}
 
 /// How a call of PHP code ended.
 pub enum Answer {
@@ -70,9 +66,7 @@ pub fn function(name: &str) -> Zval {
 }
 
 fn ended_by(exception: ZBox<ZendObject>) -> Answer {
-    // SAFETY: a live object that was the pending exception a moment ago; the function only compares
-    // its class. No lock.
-    if unsafe { zend_is_unwind_exit(&raw const *exception) } {
+    if exceptions::is_end(&exception) {
         return Answer::Exited;
     }
     let class = exception.get_class_name().unwrap_or_default();

@@ -142,7 +142,9 @@ impl<'a> L1<'a> {
         let mut carver = region.carve();
         let sites = (region.len() / BYTES_PER_SITE).clamp(1, MAX_SITES);
         let blocks = carver.slice::<SiteBlock>(sites)?;
-        let large_count = (locks.len() / 16).max(1);
+        // Few, because a shard takes values up to a quarter of itself: an autoloaded options array of a
+        // megabyte is to fit into the default segment.
+        let large_count = (locks.len() / 32).max(1);
         let small_count = locks.len().saturating_sub(large_count).max(1);
         let bytes = carver.room_for::<AtomicU8>();
         let mut carve = |count: usize, bytes: usize, words_per_slot| -> Result<Vec<_>> {

@@ -154,3 +154,30 @@ def test_pages_and_admin_work_and_no_log_complains(cached):
             assert admin.get(path).status_code == 200, path
     complaints = log.read_text().splitlines() if log.exists() else []
     assert [line for line in complaints if "WordPress.org" not in line] == [], "that one cannot be reached is no fault"
+
+
+def test_options_that_are_too_many_to_be_shared_are_read_once_a_request(cached):
+    cached.result("return add_option('race_large', bin2hex(random_bytes(1 << 20)), '', true);")
+    reads = cached.result("""
+        get_option('blogname');
+        $before = $GLOBALS['wpdb']->num_queries;
+        for ($i = 0; $i < 20; $i++) {
+            get_option('blogname');
+        }
+        return $GLOBALS['wpdb']->num_queries - $before;
+    """)
+    cached.result("return delete_option('race_large');")
+
+    assert reads == 0
+
+
+def test_a_value_whose_class_throws_is_a_miss_and_goes(cached):
+    touchy = """eval('class Touchy {
+        public function __serialize(): array { return []; }
+        public function __unserialize(array $data): void { %s }
+    }');"""
+    cached.result(touchy % "" + "wp_cache_set_multiple(['a' => new Touchy(), 'b' => 2], 'touchy');")
+    read = touchy % "throw new Exception();" + "return [wp_cache_get_multiple(['a', 'b'], 'touchy'), wp_cache_get('a', 'touchy')];"
+
+    assert cached.result(read) == [{"a": False, "b": 2}, False]
+    assert cached.result("return wp_cache_get('a', 'touchy');") is False, "it is gone, not only hidden"
