@@ -83,6 +83,9 @@ class SLBP_Performance_Optimizer
      * @param bool|null $found set to whether there is a value
      *
      * @return mixed the value, or false when there is none
+     *
+     * @throws Throwable what `__unserialize`, `__wakeup` or an autoloader throws while the value is built. A class that
+     *     is gone, or that no longer takes the properties, is a miss.
      */
     public function get_cache(string $key, ?bool &$found = null): mixed
     {
