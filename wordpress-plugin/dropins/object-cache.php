@@ -1159,20 +1159,25 @@ final class SLBP_Cache_Ticket {
 	}
 
 	/**
-	 * The process ends.
+	 * The process ends. Who may not tell the others says so: they go on with what they have.
 	 */
 	public function close() {
 		if ( $this->pending ) {
 			$this->tell();
 		}
+		if ( $this->pending ) {
+			error_log( 'slbp: ' . __FILE__ . ' is not writable for this user, so php-fpm does not hear of what was changed here. Run as its owner, or set slbp.shm_path.' );
+		}
 	}
 
 	/**
-	 * Moves the time on, by at least a second: it is all that others compare.
+	 * Moves the time on, by at least a second: it is all that others compare. Only the file's owner may choose the
+	 * time; who may merely write it makes it now.
 	 */
 	private function tell() {
 		clearstatcache( true, __FILE__ );
+		$before        = is_file( __FILE__ ) ? filemtime( __FILE__ ) : null;
 		$this->told    = time();
-		$this->pending = is_file( __FILE__ ) && ! @touch( __FILE__, max( time(), filemtime( __FILE__ ) + 1 ) );
+		$this->pending = null !== $before && ! @touch( __FILE__, max( time(), $before + 1 ) ) && ! @touch( __FILE__ );
 	}
 }

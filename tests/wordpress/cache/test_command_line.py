@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
@@ -47,3 +49,19 @@ def test_a_change_during_a_long_script_is_seen_before_it_ends(cached):
     )
 
     assert '"half way"' in printed
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_who_may_only_write_the_drop_in_is_obeyed_too(cached):
+    dropin = cached.stack.wordpress.content / "object-cache.php"
+    before = dropin.stat()
+    os.chown(dropin, 0, 0)
+    dropin.chmod(0o666)
+    os.utime(dropin, (before.st_mtime - 60, before.st_mtime - 60))
+    cached.result("return get_option('blogname');")
+
+    cached.cli("update_option('blogname', 'by a guest');")
+
+    assert cached.result("return get_option('blogname');") == "by a guest"
+    os.chown(dropin, before.st_uid, before.st_gid)
+    dropin.chmod(before.st_mode & 0o777)
