@@ -15,6 +15,8 @@ mkdir -p "$stage" "$folder/plugin"
 cp "$extension" "$stage/slbp.so"
 cp php/ini/slbp.ini LICENSE LICENSE-MIT LICENSE-APACHE README.md "$stage/"
 cp -r stubs "$stage/"
+mkdir "$stage/bin"
+cp php/bin/slbp php/bin/doctor.php "$stage/bin/"
 
 cp -r wordpress-plugin "$folder/plugin/slbp"
 rm -f "$folder/plugin/slbp/.phpcs.xml"
