@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.process import StartError, wait_until
 from tests.wordpress import options
+from tests.wordpress.browser import chromium
 from tests.wordpress.visitor import API, Visitor
 
 ROUTES = (
@@ -406,3 +407,16 @@ def test_from_the_command_line(backups):
     assert "Success" in wp("schedule")
     assert "Success" in wp("delete", id)
     assert "there is no backup" in wp("delete", id, fails=True)
+
+
+def test_an_operator_brings_the_site_back_in_a_browser(backups):
+    backup = backups.create(type="full")
+    backups.wreck()
+    with chromium(backups.site) as browser:
+        browser.log_in()
+        browser.open(PAGE)
+        assert backup in browser.texts("tbody td")
+        browser.find("details summary").click()
+        browser.find("input[name='confirmation']").send_keys(backup)
+        browser.find("input[name='what'][value='restore'] ~ button").click()
+        assert wait_until(backups.is_well, 120), browser.texts("#slbp-progress")
