@@ -45,6 +45,10 @@ def backups(site, admin, tmp_path_factory):
     options.store(site, "slbp_rate_limits", {"general": {"limit": 100000, "window": 3600}})
     Backups(site, admin).make_content()
     yield Backups(site, admin)
+    # A test that failed in the middle of a restore leaves the site open for the next.
+    for worker in workers(site):
+        os.kill(worker, signal.SIGKILL)
+    (site.wordpress.root / ".maintenance").unlink(missing_ok=True)
 
 
 class Backups:
