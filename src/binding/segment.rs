@@ -60,6 +60,13 @@ fn plan() -> Result<Plan> {
 
 fn place() -> Result<Place> {
     let Some(path) = ini::text("slbp.shm_path") else { return Ok(Place::Anonymous) };
+    // php-fpm and a command line start in different folders, and would each make a file of their own.
+    if !path.starts_with('/') {
+        return Err(Error::new(
+            Kind::Config,
+            format!("slbp.shm_path: expected an absolute path, got '{path}'"),
+        ));
+    }
     let owner = ini::text("slbp.shm_owner").map(|name| uid_of(&name)).transpose()?;
     Ok(Place::File { path: PathBuf::from(path), owner })
 }
