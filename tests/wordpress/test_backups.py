@@ -213,7 +213,8 @@ def test_a_restore_that_is_killed_is_taken_back_by_the_next_visitor(backups, adm
         os.kill(worker, signal.SIGSTOP)
         assert Visitor(backups.site).get("/the-lesson/").status_code == 503
         os.kill(worker, signal.SIGKILL)
-        assert wait_until(lambda: workers(backups.site) == [], timeout=10)
+        # The kernel takes a killed process' memory, and its name with it, before it gives back the lock.
+        assert wait_until(lambda: Visitor(backups.site).get("/the-lesson/").status_code != 503, timeout=10)
 
         page = Visitor(backups.site).get("/the-lesson/")
 
