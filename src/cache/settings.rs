@@ -209,22 +209,14 @@ impl Backend {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use serde_json::json;
 
-    /// Constants, and directives by their dot.
-    struct Constants(&'static [(&'static str, &'static str)]);
-    impl Environment for Constants {
-        fn constant(&self, name: &str) -> Option<String> {
-            self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        }
-        fn ini(&self, name: &str) -> Option<String> {
-            self.constant(name)
-        }
-    }
-
-    fn backend(config: Value, constants: &'static [(&'static str, &'static str)]) -> &'static str {
-        Settings::read(config, &Constants(constants)).unwrap().backend.name()
+    fn backend(config: Value, named: &[(&str, &str)]) -> &'static str {
+        let env: HashMap<&str, &str> = named.iter().copied().collect();
+        Settings::read(config, &env).unwrap().backend.name()
     }
 
     #[test]

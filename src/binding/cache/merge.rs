@@ -6,10 +6,9 @@ use super::HostedCache;
 use super::arguments::{array_key, names_of};
 use super::scratch;
 use super::values::{Outcome, build};
-use crate::binding::convert::zend::{Elements, Filling, Key as TableKey, bytes_of};
+use crate::binding::convert::zend::{Elements, Filling};
 use crate::cache::facade::Expiry;
 use crate::cache::keys::Key;
-use crate::cache::value::ArrayKey;
 use crate::error::Result;
 
 /// How often it starts again because somebody else wrote in between.
@@ -65,13 +64,7 @@ fn changed(array: &ZendHashTable, changes: &ZendHashTable, removed: &ZendHashTab
     let mut table = Filling::map(array.len() + changes.len());
     for (key, value) in Elements::of(array).chain(Elements::of(changes)) {
         // SAFETY: keys and elements of tables that the caller holds.
-        let (key, value) = unsafe {
-            let key = match key {
-                TableKey::Int(index) => ArrayKey::Int(index),
-                TableKey::String(name) => ArrayKey::Bytes(bytes_of(name)),
-            };
-            (key, (*value).shallow_clone())
-        };
+        let (key, value) = unsafe { (key.as_array_key(), (*value).shallow_clone()) };
         table.insert(key, value);
     }
     for name in names_of(removed) {

@@ -7,7 +7,7 @@ use super::HostedCache;
 use super::arguments::{FromValue, Name, array_key, names_of};
 use super::scratch;
 use super::values::build;
-use crate::binding::convert::zend::{Elements, Filling, Key as TableKey, bytes_of};
+use crate::binding::convert::zend::{Elements, Filling};
 use crate::cache::facade::Value;
 use crate::cache::keys::Key;
 use crate::cache::value::ArrayKey;
@@ -52,13 +52,7 @@ impl HostedCache {
 fn lists(wanted: &ZendHashTable) -> impl Iterator<Item = (ArrayKey<'_>, &ZendHashTable)> {
     Elements::of(wanted).filter_map(|(group, names)| {
         // SAFETY: keys and elements of an argument, which the call holds.
-        let names = unsafe { &*names }.dereference().array()?;
-        let group = match group {
-            TableKey::Int(index) => ArrayKey::Int(index),
-            // SAFETY: as above.
-            TableKey::String(name) => ArrayKey::Bytes(unsafe { bytes_of(name) }),
-        };
-        Some((group, names))
+        unsafe { Some((group.as_array_key(), (*names).dereference().array()?)) }
     })
 }
 

@@ -1,30 +1,14 @@
 //! Results as PHP sees them.
 
 use ext_php_rs::boxed::ZBox;
-use ext_php_rs::types::{ZendHashTable, Zval};
+use ext_php_rs::types::ZendHashTable;
 use serde_json::{Map, Value, json};
 
 use super::HostedCache;
 use super::arguments::{Name, array_key};
 use crate::binding::convert::json::to_array;
-use crate::binding::convert::zend::{Elements, Filling};
+use crate::binding::convert::zend::{Elements, Filling, flag};
 use crate::cache::facade::{LayerStats, Snapshot};
-
-/// `true` or `false`.
-pub fn flag(value: bool) -> Zval {
-    let mut zval = Zval::new();
-    zval.set_bool(value);
-    zval
-}
-
-/// An integer, or `false` where there is none.
-pub fn whole_or_false(value: Option<i64>) -> Zval {
-    let mut zval = flag(false);
-    if let Some(value) = value {
-        zval.set_long(value);
-    }
-    zval
-}
 
 /// Whether every value of the array is `true`.
 pub fn all_true(answers: &ZendHashTable) -> bool {

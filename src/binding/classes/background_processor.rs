@@ -6,6 +6,7 @@ use ext_php_rs::types::{ZendHashTable, Zval};
 
 use crate::binding::convert::json;
 use crate::binding::convert::params::{Bytes, Callable, Lax, OrNull, Payload, Settings};
+use crate::binding::convert::zend::whole_or_false;
 use crate::binding::failure::or_failure;
 use crate::binding::queue::{HostedQueue, arguments, exports, work};
 use crate::error::{Error, Result};
@@ -42,7 +43,8 @@ impl BackgroundProcessor {
                 self.hosted.queue().request(&task_type.text(), &data, priority.0, &at, options.tree)?;
             self.hosted.with_store(|store| Ok(store.enqueue(&request)?.id))
         });
-        Ok(or_failure(queued.map(Some), None)?.map_or_else(no, number))
+        let id = or_failure(queued.map(Some), None)?;
+        Ok(whole_or_false(id.map(|id| i64::try_from(id).unwrap_or(i64::MAX))))
     }
 
     pub fn queue_tasks(&self, tasks: &ZendHashTable) -> PhpResult<ZBox<ZendHashTable>> {
@@ -154,16 +156,4 @@ fn unsigned(argument: &str, given: Lax<i64>) -> Result<u64> {
 
 fn count(outcome: Result<u64>) -> PhpResult<i64> {
     Ok(i64::try_from(or_failure(outcome, 0)?).unwrap_or(i64::MAX))
-}
-
-fn number(id: u64) -> Zval {
-    let mut zval = Zval::new();
-    zval.set_long(i64::try_from(id).unwrap_or(i64::MAX));
-    zval
-}
-
-fn no() -> Zval {
-    let mut zval = Zval::new();
-    zval.set_bool(false);
-    zval
 }

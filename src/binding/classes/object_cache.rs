@@ -5,9 +5,9 @@ use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
 
 use crate::binding::cache::arguments::{Found, Items};
-use crate::binding::cache::results::{flag, whole_or_false};
 use crate::binding::cache::{HostedCache, When};
 use crate::binding::convert::params::{Bytes, Lax, Settings};
+use crate::binding::convert::zend::{flag, whole_or_false};
 use crate::cache::facade::Expiry;
 use crate::cache::keys::Key;
 

@@ -5,9 +5,10 @@ use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendCallable, ZendHashTable, Zval};
 
 use crate::binding::cache::arguments::{Found, Items, names_of};
-use crate::binding::cache::results::{all_true, flag, whole_or_false};
+use crate::binding::cache::results::all_true;
 use crate::binding::cache::{HostedCache, When};
 use crate::binding::convert::params::{Bytes, Lax, OrNull, Settings};
+use crate::binding::convert::zend::{flag, whole_or_false};
 use crate::cache::keys::Key;
 
 /// What this class stores is flushed with the site, and apart from what WordPress stores.

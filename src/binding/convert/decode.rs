@@ -16,7 +16,7 @@ use ext_php_rs::zend::{ClassEntry, ExecutorGlobals};
 
 use super::classes::{can_be_built, name_of};
 use super::serializer;
-use super::zend::{Filling, bytes_of, replace, string};
+use super::zend::{Filling, bytes_of, flag, real, replace, string, whole};
 use crate::cache::codec::DecodeError;
 use crate::cache::value::{ArrayKey, Builder};
 
@@ -55,22 +55,16 @@ impl Builder for Zvals {
 
     #[inline]
     fn bool(&mut self, value: bool) -> Zval {
-        let mut zval = Zval::new();
-        zval.set_bool(value);
-        zval
+        flag(value)
     }
 
     #[inline]
     fn int(&mut self, value: i64) -> Zval {
-        let mut zval = Zval::new();
-        zval.set_long(value);
-        zval
+        whole(value)
     }
 
     fn float(&mut self, value: f64) -> Zval {
-        let mut zval = Zval::new();
-        zval.set_double(value);
-        zval
+        real(value)
     }
 
     #[inline]

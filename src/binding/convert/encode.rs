@@ -24,7 +24,7 @@ use super::serializer;
 use super::zend::{Elements, Key, bytes_of, hold, is_list, kind_of};
 use crate::binding::exceptions;
 use crate::cache::codec::{EncodeError, Encoder};
-use crate::cache::value::{ArrayKey, Source};
+use crate::cache::value::Source;
 
 /// What a walk has seen.
 #[derive(Default)]
@@ -116,11 +116,8 @@ fn write_array(table: &ZendHashTable, out: &mut Encoder, walk: &Walk) -> Result<
     for (key, zval) in Elements::of(table) {
         written += 1;
         if !is_list {
-            out.key(match key {
-                Key::Int(index) => ArrayKey::Int(index),
-                // SAFETY: a key of a table that the caller holds.
-                Key::String(string) => ArrayKey::Bytes(unsafe { bytes_of(string) }),
-            })?;
+            // SAFETY: a key of a table that the caller holds.
+            out.key(unsafe { key.as_array_key() })?;
         }
         // SAFETY: an element of a table that the caller holds, and that holds the element.
         write(unsafe { &*zval }, out, walk).map_err(|error| at_element(key, error))?;

@@ -16,7 +16,7 @@ use ext_php_rs::ffi::{
 use ext_php_rs::types::{ZendHashTable, ZendStr, Zval};
 
 use super::words;
-use super::zend::{Elements, Key, bytes_of, kind_of};
+use super::zend::{Elements, Key, bytes_of, flag, kind_of, real, whole};
 use crate::cache::codec::{self, DecodeError, Objects};
 use crate::cache::value::{ArrayKey, Builder};
 
@@ -108,21 +108,15 @@ impl Builder for Keeper {
     }
 
     fn bool(&mut self, value: bool) -> Zval {
-        let mut zval = Zval::new();
-        zval.set_bool(value);
-        zval
+        flag(value)
     }
 
     fn int(&mut self, value: i64) -> Zval {
-        let mut zval = Zval::new();
-        zval.set_long(value);
-        zval
+        whole(value)
     }
 
     fn float(&mut self, value: f64) -> Zval {
-        let mut zval = Zval::new();
-        zval.set_double(value);
-        zval
+        real(value)
     }
 
     fn string(&mut self, bytes: &[u8]) -> Zval {

@@ -26,6 +26,34 @@ pub fn kind_of(zval: &Zval) -> u32 {
     unsafe { zval.u1.type_info & 0xFF }
 }
 
+/// `true` or `false`.
+#[inline]
+pub fn flag(value: bool) -> Zval {
+    let mut zval = Zval::new();
+    zval.set_bool(value);
+    zval
+}
+
+/// An integer.
+#[inline]
+pub fn whole(value: i64) -> Zval {
+    let mut zval = Zval::new();
+    zval.set_long(value);
+    zval
+}
+
+/// An integer, or `false` where there is none.
+pub fn whole_or_false(value: Option<i64>) -> Zval {
+    value.map_or_else(|| flag(false), whole)
+}
+
+/// A float.
+pub fn real(value: f64) -> Zval {
+    let mut zval = Zval::new();
+    zval.set_double(value);
+    zval
+}
+
 /// The bytes of an engine string.
 ///
 /// # Safety
@@ -42,6 +70,21 @@ pub enum Key {
     Int(i64),
     /// A string of the table's.
     String(*const zend_string),
+}
+
+impl Key {
+    /// The same key as the cache's encoding has it.
+    ///
+    /// # Safety
+    /// The table that the key is of outlives `'a`.
+    #[inline]
+    pub unsafe fn as_array_key<'a>(self) -> ArrayKey<'a> {
+        match self {
+            Self::Int(index) => ArrayKey::Int(index),
+            // SAFETY: as the caller says.
+            Self::String(name) => ArrayKey::Bytes(unsafe { bytes_of(name) }),
+        }
+    }
 }
 
 /// Walks a table by position. It looks at the table anew at every step, so PHP code may change it in
