@@ -49,6 +49,11 @@ namespace {
             echo "$text\n";
         }
 
+        public static function line(string $text): void
+        {
+            echo "$text\n";
+        }
+
         public static function success(string $text): void
         {
             echo "Success: $text\n";

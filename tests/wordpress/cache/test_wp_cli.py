@@ -1,4 +1,4 @@
-"""`wp slbp cache`, run through a stand-in for WP-CLI (wp_cli.php): what the commands do, not how WP-CLI parses."""
+"""`wp slbp cache`, run through a stand-in for WP-CLI (wp_cli_double.php): what the commands do, not how WP-CLI parses."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import pytest
 
 from tests.support.process import StartError
 
-DOUBLE = Path(__file__).with_name("wp_cli.php")
+DOUBLE = Path(__file__).parents[1] / "wp_cli_double.php"
 
 
 def wp(site, *words: str) -> str:
     stack = site.stack
-    load = stack.wordpress.root / "wp-load.php"
-    return stack.configuration.run(stack.account, DOUBLE, load, "slbp", "cache", *words).stdout
+    return stack.configuration.run(stack.account, DOUBLE, stack.wordpress.root, "cache", *words).stdout
 
 
 def test_status_says_what_is_so(cached):

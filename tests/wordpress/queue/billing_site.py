@@ -11,7 +11,7 @@ from tests.support import process
 from tests.support.stack import ROOT, Stack
 
 SLBP = ROOT / "php" / "bin" / "slbp"
-WP_CLI = Path(__file__).parent.parent / "cache" / "wp_cli.php"
+WP_CLI = Path(__file__).parents[1] / "wp_cli_double.php"
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS wp_slbp_subscriptions (id bigint unsigned AUTO_INCREMENT PRIMARY KEY, user_id bigint, subscription_id varchar(100),
@@ -80,7 +80,7 @@ class BillingSite:
 
     def wp(self, *arguments: str) -> str:
         """`wp slbp queue ...`, through the stand-in for WP-CLI."""
-        return self.cli(WP_CLI, self.stack.wordpress.root / "wp-load.php", "slbp", "queue", *arguments)
+        return self.cli(WP_CLI, self.stack.wordpress.root, "queue", *arguments)
 
     def hire(self, *options: str) -> subprocess.Popen:
         """A worker process that goes on until it is told to stop."""
