@@ -21,6 +21,8 @@ pub struct Told<'a> {
     pub remaining: u64,
     /// Its window in seconds.
     pub window: u64,
+    /// Whether the client is on the blacklist, where no waiting helps.
+    pub barred: bool,
     /// Seconds to wait; 0 when allowed.
     pub retry_after: u64,
     /// Unix time at which the quota is whole again.
@@ -42,8 +44,10 @@ pub fn headers(told: &Told<'_>, rule: Option<&Rule>, now: u64) -> Vec<(&'static 
         ("X-RateLimit-Remaining", told.remaining.to_string()),
         ("X-RateLimit-Reset", told.reset.to_string()),
     ];
-    if !told.allowed {
+    if !told.allowed && !told.barred {
         headers.push(("Retry-After", told.retry_after.max(1).to_string()));
+    }
+    if !told.allowed {
         headers.push(("Cache-Control", "no-store".to_owned()));
     }
     headers

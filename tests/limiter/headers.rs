@@ -11,6 +11,7 @@ const REFUSED: Told<'_> = Told {
     limit: 10,
     remaining: 0,
     window: 60,
+    barred: false,
     retry_after: 17,
     reset: START + 100,
     policy: "api",
@@ -43,6 +44,15 @@ fn an_allowed_request_has_no_retry_after() {
 }
 
 #[test]
+fn who_is_barred_is_not_asked_to_come_back() {
+    let told = headers(&Told { barred: true, ..REFUSED }, None, START);
+    assert_eq!(
+        (value(&told, "Retry-After"), value(&told, "Cache-Control").unwrap()),
+        (None, "no-store".to_owned())
+    );
+}
+
+#[test]
 fn every_limit_of_a_rule_is_announced() {
     let limiter = Bench::new()
         .limiter(json!({"api": {"limits": [{"limit": 100, "window": 3600}, {"limit": 2, "window": 10}]}}));
@@ -52,6 +62,7 @@ fn every_limit_of_a_rule_is_announced() {
         limit: decided.limit.into(),
         remaining: decided.remaining.into(),
         window: decided.window.into(),
+        barred: false,
         retry_after: decided.retry_after,
         reset: decided.reset,
         policy: decided.policy,

@@ -58,7 +58,9 @@ def test_the_lists_survive_a_restart(site, admin, set_option):
     admin.api("POST", "/rate-limit/blacklist", json={"entry": "203.0.113.67"})
     site.fpm.restart()
 
-    assert Visitor(site, "203.0.113.67").get(POSTS).status_code == 403
+    refused = Visitor(site, "203.0.113.67").get(POSTS)
+    assert refused.status_code == 403
+    assert "Retry-After" not in refused.headers, "waiting does not help who is barred"
 
 
 def test_the_whitelist_is_not_limited(site, admin, set_option):
