@@ -219,6 +219,12 @@ impl RawRedis {
             texts.iter().map(|text| Address::parse(text, port, tls)).collect()
         };
         if !self.cluster.is_empty() {
+            if self.sentinel.is_some() {
+                return Err(Error::invalid(
+                    "redis cluster",
+                    "expected without sentinel: a cluster elects its masters",
+                ));
+            }
             let nodes = parse_all(&self.cluster, port)?;
             return match nodes.iter().find(|node| matches!(node, Address::Unix(_))) {
                 Some(_) => Err(Error::invalid("redis cluster", "expected host:port for every node")),
@@ -344,6 +350,7 @@ mod tests {
             (json!({"sentinel": "m"}), "servers"),
             (json!({"tls_cert": "a.pem"}), "tls_key"),
             (json!({"cluster": ["/run/redis.sock"]}), "cluster"),
+            (json!({"cluster": ["a:1"], "sentinel": "m", "servers": ["s"]}), "without sentinel"),
             (json!({"hots": "a"}), "did you mean 'host'"),
         ];
         for (config, name) in cases {
