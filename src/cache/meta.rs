@@ -39,11 +39,6 @@ impl Refs {
         (!slots.is_empty()).then_some(refs)
     }
 
-    /// The same from an array of which the first `len` count.
-    pub(super) fn from_array(slots: [u16; MAX_REFS], len: usize) -> Option<Self> {
-        (1..=MAX_REFS).contains(&len).then_some(Self { len: len as u8, slots })
-    }
-
     /// The slots, the group's first.
     pub fn slots(&self) -> &[u16] {
         self.slots.get(..usize::from(self.len)).unwrap_or(&[])
@@ -150,6 +145,27 @@ pub struct Meta {
     pub flags: u8,
     /// Generations it depends on.
     pub refs: Refs,
+}
+
+impl Meta {
+    /// What a reader is told.
+    pub fn facts(&self) -> Facts {
+        Facts { fingerprint: self.fingerprint, times: self.times, cost: self.cost, flags: self.flags }
+    }
+}
+
+/// What a reader is told of a value that was found current: [`Meta`] without the generations. These take
+/// most of its bytes, and every read would copy them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// See [`Meta::fingerprint`].
+    pub fingerprint: u64,
+    /// How long it may be served.
+    pub times: Times,
+    /// How long it took to compute, in milliseconds; 0 when nobody measured.
+    pub cost: u32,
+    /// Of [`flags`].
+    pub flags: u8,
 }
 
 /// Bits of [`Meta::flags`].

@@ -46,7 +46,8 @@ impl HostedCache {
         scratch::with(|scratch| {
             let (found, token) = self.get().read_for_write(key, &[], &mut scratch.body)?;
             let Some(found) = found else { return Ok(Some(false)) };
-            let Some(stored) = scratch.body.get(..found.len).and_then(|body| build(body, &found.meta)) else {
+            let Some(stored) = scratch.body.get(..found.len).and_then(|body| build(body, &found.facts))
+            else {
                 return Ok(Some(false));
             };
             let Some(array) = stored.array() else { return Ok(Some(false)) };

@@ -22,7 +22,7 @@ impl HostedCache {
             for (group, names) in lists(wanted) {
                 let mut found = Filling::map(names.len());
                 for ((_, name), value) in Elements::of(names).zip(values.by_ref()) {
-                    let value = value.as_ref().and_then(|value| build(&value.body, &value.meta));
+                    let value = value.as_ref().and_then(|value| build(&value.body, &value.facts));
                     // SAFETY: an element of an argument, which the call holds.
                     let name = Name::of(unsafe { &*name });
                     if let Some(value) = value {

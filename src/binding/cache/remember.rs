@@ -76,7 +76,7 @@ impl HostedCache {
                     }
                 }
             };
-            Ok(scratch.body.get(..found.len).and_then(|body| build(body, &found.meta)).map(Ok))
+            Ok(scratch.body.get(..found.len).and_then(|body| build(body, &found.facts)).map(Ok))
         })
     }
 

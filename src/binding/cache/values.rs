@@ -15,7 +15,7 @@ use crate::binding::convert::zend::{Elements, Filling, flag};
 use crate::cache::codec::{self, EncodeError, Encoded, Encoder, Objects};
 use crate::cache::facade::Expiry;
 use crate::cache::keys::Key;
-use crate::cache::meta::{Meta, flags};
+use crate::cache::meta::{Facts, flags};
 use crate::cache::value::Source;
 use crate::error::{Error, Kind, Result};
 
@@ -45,7 +45,7 @@ impl HostedCache {
     pub fn read(&self, key: Key<'_>) -> Option<Zval> {
         scratch::with(|scratch| {
             let found = self.get().get(key, &mut scratch.body)?;
-            build(scratch.body.get(..found.len)?, &found.meta)
+            build(scratch.body.get(..found.len)?, &found.facts)
         })
     }
 
@@ -61,7 +61,7 @@ impl HostedCache {
                 }
                 Err(_) => return None,
             };
-            build(scratch.body.get(..found.len)?, &found.meta)
+            build(scratch.body.get(..found.len)?, &found.facts)
         })
     }
 
@@ -81,7 +81,7 @@ impl HostedCache {
                 scratch.values = self.get().get_many(&keys);
             }
             for ((_, name), value) in Elements::of(names).zip(&scratch.values) {
-                let value = value.as_ref().and_then(|value| build(&value.body, &value.meta));
+                let value = value.as_ref().and_then(|value| build(&value.body, &value.facts));
                 let value = value.or_else(|| missing.map(flag));
                 // SAFETY: an element of an argument, which the call holds.
                 if let (Some(value), name) = (value, Name::of(unsafe { &*name })) {
@@ -229,8 +229,8 @@ impl HostedCache {
 }
 
 /// The PHP value of an encoding; `None` when it cannot be built here any more.
-pub(super) fn build(body: &[u8], meta: &Meta) -> Option<Zval> {
-    if meta.flags & flags::OBJECTS != 0 {
+pub(super) fn build(body: &[u8], facts: &Facts) -> Option<Zval> {
+    if facts.flags & flags::OBJECTS != 0 {
         return codec::decode(body, Objects::Allowed, &mut Zvals).ok();
     }
     memo::recall(body).or_else(|| {

@@ -42,7 +42,7 @@ use super::entry::Packing;
 use super::keys::Key;
 use super::l1::{self, L1, Site};
 use super::listener::{self, Post};
-use super::meta::{Meta, Refs, Times};
+use super::meta::{Facts, Refs, Times};
 use super::settings::{Backend, Settings};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Kind, Result};
@@ -111,7 +111,7 @@ pub struct Found {
     /// Bytes of the encoded value, at the start of the buffer that was given.
     pub len: usize,
     /// What is known of it.
-    pub meta: Meta,
+    pub facts: Facts,
     /// Whether its time is over and it is served under its grace.
     pub stale: bool,
 }

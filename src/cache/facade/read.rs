@@ -5,7 +5,7 @@ use crate::cache::backing::Changes;
 use crate::cache::entry::{self, Entry, Refusal};
 use crate::cache::keys::Key;
 use crate::cache::l1::{Condition, Ticket};
-use crate::cache::meta::{Age, Meta};
+use crate::cache::meta::{Age, Facts, Meta};
 use crate::clock::Timestamp;
 use crate::remote::Fault;
 use crate::shm::Counter;
@@ -16,7 +16,7 @@ pub struct Value {
     /// The encoded value.
     pub body: Vec<u8>,
     /// What is known of it.
-    pub meta: Meta,
+    pub facts: Facts,
 }
 
 impl Cache {
@@ -45,7 +45,7 @@ impl Cache {
             match self.look_here(&name, now, &mut out) {
                 Some(found) if !found.stale => {
                     let body = out.get(..found.len).unwrap_or(&[]).to_vec();
-                    place(&mut values, index, Value { body, meta: found.meta });
+                    place(&mut values, index, Value { body, facts: found.facts });
                 }
                 _ => missing.push((index, name)),
             }
@@ -55,7 +55,7 @@ impl Cache {
             if let Some(Entry { meta, body }) = entry
                 && meta.times.age(now) == Age::Fresh
             {
-                place(&mut values, *index, Value { body, meta });
+                place(&mut values, *index, Value { body, facts: meta.facts() });
             }
         }
         values
@@ -69,7 +69,7 @@ impl Cache {
         }
         let hit = self.l1.get(&self.site, name, now, out);
         self.tally.count(if hit.is_some() { Counter::CacheL1Hits } else { Counter::CacheL1Misses });
-        hit.map(|hit| Found { len: hit.len, meta: hit.meta, stale: hit.stale })
+        hit.map(|hit| Found { len: hit.len, facts: hit.facts, stale: hit.stale })
     }
 
     /// Looks into the second layer.
@@ -78,7 +78,7 @@ impl Cache {
         out.clear();
         out.extend_from_slice(&entry.body);
         let stale = entry.meta.times.age(now) == Age::Stale;
-        Some(Found { len: entry.body.len(), meta: entry.meta, stale })
+        Some(Found { len: entry.body.len(), facts: entry.meta.facts(), stale })
     }
 
     /// The valid entries of `names` in the second layer, stale ones included. What they say is put

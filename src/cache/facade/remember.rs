@@ -21,7 +21,7 @@ use super::token::{Look, Token};
 use super::{Cache, Expiry, Found};
 use crate::cache::codec::Encoded;
 use crate::cache::keys::Key;
-use crate::cache::meta::{Meta, Refs, Times};
+use crate::cache::meta::{Facts, Refs, Times};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::shm::{Acquired, Counter, Lease, Leases};
@@ -114,7 +114,7 @@ impl Cache {
             let now = self.now();
             let found = self.look(&name, now, out);
             match found {
-                Some(found) if !found.stale && !self.is_due_early(&found.meta, options.beta, now) => {
+                Some(found) if !found.stale && !self.is_due_early(&found.facts, options.beta, now) => {
                     return Ok(Lookup::Found(found));
                 }
                 _ => {}
@@ -150,12 +150,12 @@ impl Cache {
     }
 
     /// Whether this reader is the one who computes the value anew before it expires.
-    fn is_due_early(&self, meta: &Meta, beta: f64, now: Timestamp) -> bool {
-        let Some(left) = meta.times.fresh_for(now) else { return false };
-        if beta <= 0.0 || meta.cost == 0 {
+    fn is_due_early(&self, facts: &Facts, beta: f64, now: Timestamp) -> bool {
+        let Some(left) = facts.times.fresh_for(now) else { return false };
+        if beta <= 0.0 || facts.cost == 0 {
             return false;
         }
-        let cost = f64::from(meta.cost) / 1000.0;
+        let cost = f64::from(facts.cost) / 1000.0;
         -cost * beta * self.random_unit().ln() >= left.as_secs_f64()
     }
 
@@ -225,7 +225,7 @@ impl Cache {
         let (ttl, grace) = (self.ttl(options.expiry), options.grace);
         let computation = Computation { cache: self, token, ttl, grace, began, lease };
         match found.filter(|found| !found.stale) {
-            Some(fresh) if known.is_none_or(|known| known.meta.times != fresh.meta.times) => {
+            Some(fresh) if known.is_none_or(|known| known.facts.times != fresh.facts.times) => {
                 Lookup::Found(fresh)
             }
             Some(_) => {

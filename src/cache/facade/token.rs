@@ -208,7 +208,7 @@ impl Cache {
         }
         out.clear();
         out.extend_from_slice(&entry.body);
-        Some(Found { len: entry.body.len(), meta: entry.meta, stale: age == Age::Stale })
+        Some(Found { len: entry.body.len(), facts: entry.meta.facts(), stale: age == Age::Stale })
     }
 
     fn reserve_here(
@@ -226,7 +226,7 @@ impl Cache {
             refs,
         };
         let (hit, stamp) = self.l1.reserve(&self.site, name, &meta, self.random_word(), now, out);
-        let found = hit.map(|hit| Found { len: hit.len, meta: hit.meta, stale: hit.stale });
+        let found = hit.map(|hit| Found { len: hit.len, facts: hit.facts, stale: hit.stale });
         (found, stamp.map_or(Seen::Unknown, Seen::Here))
     }
 

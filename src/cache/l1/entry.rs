@@ -15,7 +15,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::super::meta::{MAX_REFS, Meta, Refs, Times};
+use super::super::meta::{Facts, Meta, Times};
 use crate::shm::{load_bytes, store_bytes};
 
 pub(super) const HEADER_WORDS: usize = 5;
@@ -82,19 +82,17 @@ impl Header {
         wholes_match && stored_rest.first().is_none_or(|word| word.load(Relaxed) == padded(rest))
     }
 
-    pub(super) fn meta(&self, words: &[AtomicU64]) -> Option<Meta> {
-        let mut slots = [0u16; MAX_REFS];
-        for (index, slot) in slots.iter_mut().take(self.refs).enumerate() {
-            let word = words.get(HEADER_WORDS + index / 4)?.load(Relaxed);
-            *slot = (word >> (16 * (index % 4))) as u16;
-        }
-        Some(Meta {
-            fingerprint: self.fingerprint,
-            times: self.times,
-            cost: self.cost,
-            flags: self.flags,
-            refs: Refs::from_array(slots, self.refs)?,
+    /// The generation slots it depends on.
+    pub(super) fn refs<'w>(&self, words: &'w [AtomicU64]) -> impl Iterator<Item = u16> + use<'w> {
+        let words = words.get(HEADER_WORDS..).unwrap_or(&[]);
+        (0..self.refs).map_while(|index| {
+            let four = words.get(index / 4)?.load(Relaxed);
+            Some((four >> (16 * (index % 4))) as u16)
         })
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        Facts { fingerprint: self.fingerprint, times: self.times, cost: self.cost, flags: self.flags }
     }
 
     /// Copies the body to the start of `out`, which only grows; false when sizes make no sense.

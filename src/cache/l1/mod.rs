@@ -28,13 +28,13 @@ pub use journal::{Pending, Record};
 pub use sites::{GENERATIONS, SITE_SLOT, Site, group_slot, tag_slot};
 
 use super::codec;
-use super::meta::{Age, KEY_SLOTS, Meta, flags};
+use super::meta::{Age, Facts, KEY_SLOTS, Meta, flags};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::shm::{Guard, Hasher, Locks, Region, RegionKind, Segment};
 use entry::{Draft, Header, SKIP};
 use eviction::Ledger;
-use shard::Shard;
+use shard::{Found, Shard};
 use sites::{SiteBlock, Trust};
 
 /// How long a writer waits for a shard. Holders need microseconds; one that is stopped is not
@@ -68,7 +68,7 @@ pub struct L1<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// What is known of the value.
-    pub meta: Meta,
+    pub facts: Facts,
     /// Bytes of the encoded value, at the start of the buffer.
     pub len: usize,
     /// Whether its time is over and it is served under its grace.
@@ -167,7 +167,8 @@ impl<'a> L1<'a> {
     /// Copies the value of `key` to the start of `out`. `None`: not here, expired beyond its grace,
     /// or of a generation that is gone.
     pub fn get(&self, site: &Site<'_>, key: &[u8], now: Timestamp, out: &mut Vec<u8>) -> Option<Hit> {
-        self.read(site, hash_of(site, key), key, now, out).filter(|hit| hit.meta.flags & flags::RESERVED == 0)
+        self.read(site, hash_of(site, key), key, now, out)
+            .filter(|hit| hit.facts.flags & flags::RESERVED == 0)
     }
 
     /// The same for somebody who is about to replace the value, or to read it elsewhere because
@@ -187,7 +188,7 @@ impl<'a> L1<'a> {
         let seen = self.locked(self.small_index(hash), |shard| {
             if let Some(hit) = self.read(site, hash, key, now, out) {
                 let stamp = stamp(&hit, out);
-                return ((hit.meta.flags & flags::RESERVED == 0).then_some(hit), Some(stamp));
+                return ((hit.facts.flags & flags::RESERVED == 0).then_some(hit), Some(stamp));
             }
             let slot = key_slot(key);
             let fingerprint = site.trust(slot).mark(meta.fingerprint);
@@ -203,14 +204,13 @@ impl<'a> L1<'a> {
 
     /// What is there and current, reservations included.
     fn read(&self, site: &Site<'_>, hash: u64, key: &[u8], now: Timestamp, out: &mut Vec<u8>) -> Option<Hit> {
-        let found = self.small(hash)?.read(hash, site.index(), key, out);
-        let found = found.or_else(|| self.large(hash)?.read(hash, site.index(), key, out))?;
-        let meta = found.meta;
-        let age = meta.times.age(now);
-        if age == Age::Over || !site.block().is_current(meta.fingerprint, &meta.refs, found.slot) {
-            return None;
-        }
-        Some(Hit { meta, len: found.len, stale: age == Age::Stale })
+        let age = |header: &Header| header.times.age(now);
+        let admit =
+            |header: &Header, words: &[_]| age(header) != Age::Over && is_current(header, words, site);
+        let found = self.small(hash)?.read(hash, site.index(), key, admit, out);
+        let Found { facts, len } =
+            found.or_else(|| self.large(hash)?.read(hash, site.index(), key, admit, out))?;
+        Some(Hit { facts, len, stale: facts.times.age(now) == Age::Stale })
     }
 
     /// To be had before a value is computed or read elsewhere, and given back with it.
@@ -286,8 +286,7 @@ impl<'a> L1<'a> {
     ) -> Option<i64> {
         let hash = hash_of(site, key);
         self.locked(self.small_index(hash), |shard| {
-            let valid = |meta: &Meta, slot| is_valid(meta, slot, site, now);
-            shard.add(hash, site.index(), key, valid, add)
+            shard.add(hash, site.index(), key, |header, words| is_valid(header, words, site, now), add)
         })?
     }
 
@@ -387,9 +386,9 @@ impl<'a> L1<'a> {
 
     /// Called under the lock of the key's small shard, which keeps other calls on the key out.
     fn holds_valid(&self, shard: &Shard<'a>, site: &Site<'_>, hash: u64, key: &[u8], now: Timestamp) -> bool {
-        let meta = shard.meta(hash, site.index(), key);
-        let meta = meta.or_else(|| self.large(hash)?.meta(hash, site.index(), key));
-        meta.is_some_and(|(meta, slot)| is_valid(&meta, slot, site, now))
+        let judge = |header: &Header, words: &[_]| is_valid(header, words, site, now);
+        let here = shard.judge(hash, site.index(), key, judge);
+        here.or_else(|| self.large(hash)?.judge(hash, site.index(), key, judge)) == Some(true)
     }
 
     /// Called under the lock of the key's small shard; false when the large one is not to be had.
@@ -462,15 +461,20 @@ impl<'a> L1<'a> {
 /// Times count milliseconds, and a reservation's body is its own: entries that are alike in all of this
 /// are the same value.
 fn stamp(hit: &Hit, body: &[u8]) -> Stamp {
-    let Meta { fingerprint, times, flags, .. } = hit.meta;
+    let Facts { fingerprint, times, flags, .. } = hit.facts;
     let seed = fingerprint ^ times.pack().rotate_left(32) ^ u64::from(flags);
     Stamp(hash(body.get(..hit.len).unwrap_or(body), seed))
 }
 
-fn is_valid(meta: &Meta, slot: u8, site: &Site<'_>, now: Timestamp) -> bool {
-    meta.flags & flags::RESERVED == 0
-        && meta.times.age(now) == Age::Fresh
-        && site.block().is_current(meta.fingerprint, &meta.refs, slot)
+fn is_valid(header: &Header, words: &[AtomicU64], site: &Site<'_>, now: Timestamp) -> bool {
+    header.flags & flags::RESERVED == 0
+        && header.times.age(now) == Age::Fresh
+        && is_current(header, words, site)
+}
+
+/// Whether everything that the entry in `words` depends on is as it was.
+fn is_current(header: &Header, words: &[AtomicU64], site: &Site<'_>) -> bool {
+    site.block().is_current(header.fingerprint, header.refs(words), header.slot)
 }
 
 impl Ledger for L1<'_> {
@@ -487,8 +491,8 @@ impl Ledger for L1<'_> {
     }
 
     fn is_outdated(&self, header: &Header, words: &[AtomicU64]) -> bool {
-        let current = self.blocks.get(usize::from(header.site)).zip(header.meta(words));
-        current.is_none_or(|(block, meta)| !block.is_current(header.fingerprint, &meta.refs, header.slot))
+        let block = self.blocks.get(usize::from(header.site));
+        block.is_none_or(|block| !block.is_current(header.fingerprint, header.refs(words), header.slot))
     }
 }
 

@@ -13,7 +13,7 @@
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::*, fence};
 
 use super::super::codec;
-use super::super::meta::{Meta, flags};
+use super::super::meta::{Facts, flags};
 use super::entry::{Draft, Header, SKIP};
 use super::eviction::Ledger;
 use super::index::{Bucket, Index, Slot, WAYS};
@@ -62,9 +62,7 @@ pub(super) struct Shard<'a> {
 
 /// What a reader found.
 pub(super) struct Found {
-    pub meta: Meta,
-    /// Of the key, on which trust in the entry depends.
-    pub slot: u8,
+    pub facts: Facts,
     /// Bytes of the body, at the start of the buffer.
     pub len: usize,
 }
@@ -125,12 +123,19 @@ impl<'a> Shard<'a> {
 
     /// Finds `key` and copies its body to the start of `out`, without a lock.
     ///
-    /// `None`: it is not there. Writers that keep getting in the way also end in `None` after
+    /// `None`: it is not there, or `admit` says of the entry that nobody is to be served with it. Writers that keep getting in the way also end in `None` after
     /// a few attempts: a miss is always an honest answer of a cache.
-    pub(super) fn read(&self, hash: u64, site: u16, key: &[u8], out: &mut Vec<u8>) -> Option<Found> {
+    pub(super) fn read(
+        &self,
+        hash: u64,
+        site: u16,
+        key: &[u8],
+        admit: impl Fn(&Header, &[AtomicU64]) -> bool,
+        out: &mut Vec<u8>,
+    ) -> Option<Found> {
         for _ in 0..ATTEMPTS {
             let epoch = self.epoch.count.load(Acquire);
-            let found = self.try_read(hash, site, key, out);
+            let found = self.try_read(hash, site, key, &admit, out);
             fence(Acquire);
             if self.epoch.count.load(Relaxed) == epoch {
                 return found.map(|(slot, found)| {
@@ -143,17 +148,27 @@ impl<'a> Shard<'a> {
         None
     }
 
-    fn try_read(&self, hash: u64, site: u16, key: &[u8], out: &mut Vec<u8>) -> Option<(Slot<'a>, Found)> {
+    fn try_read(
+        &self,
+        hash: u64,
+        site: u16,
+        key: &[u8],
+        admit: impl Fn(&Header, &[AtomicU64]) -> bool,
+        out: &mut Vec<u8>,
+    ) -> Option<(Slot<'a>, Found)> {
         let (slot, words, header) = self.find(hash, site, key)?;
-        let meta = header.meta(words)?;
+        if !admit(&header, words) {
+            return None;
+        }
+        let facts = header.facts();
         if header.flags & flags::COUNTER != 0 {
             let value = words.get(header.body_at())?.load(Relaxed);
             let len = codec::encode_int(i64::from_ne_bytes(value.to_ne_bytes()), out);
-            return Some((slot, Found { meta, slot: header.slot, len }));
+            return Some((slot, Found { facts, len }));
         } else if !header.copy_body(words, out) {
             return None;
         }
-        Some((slot, Found { meta, slot: header.slot, len: header.body_len }))
+        Some((slot, Found { facts, len: header.body_len }))
     }
 
     /// How many removals and writes there were.
@@ -166,10 +181,15 @@ impl<'a> Shard<'a> {
         self.head.changes.fetch_add(1, AcqRel);
     }
 
-    /// What is known of `key`, and its slot, if it is here, valid or not.
-    pub(super) fn meta(&self, hash: u64, site: u16, key: &[u8]) -> Option<(Meta, u8)> {
-        let (_, words, header) = self.find(hash, site, key)?;
-        Some((header.meta(words)?, header.slot))
+    /// What `judge` says of the entry of `key`, valid or not; `None`: it is not here.
+    pub(super) fn judge(
+        &self,
+        hash: u64,
+        site: u16,
+        key: &[u8],
+        judge: impl FnOnce(&Header, &[AtomicU64]) -> bool,
+    ) -> Option<bool> {
+        self.find(hash, site, key).map(|(_, words, header)| judge(&header, words))
     }
 
     /// Whether `key` is here, valid or not.
@@ -209,12 +229,11 @@ impl<'a> Shard<'a> {
         hash: u64,
         site: u16,
         key: &[u8],
-        admit: impl FnOnce(&Meta, u8) -> bool,
+        admit: impl FnOnce(&Header, &[AtomicU64]) -> bool,
         add: impl FnOnce(i64) -> i64,
     ) -> Option<i64> {
         let (slot, words, header) = self.find(hash, site, key)?;
-        let meta = header.meta(words)?;
-        if header.flags & flags::COUNTER == 0 || !admit(&meta, header.slot) {
+        if header.flags & flags::COUNTER == 0 || !admit(&header, words) {
             return None;
         }
         let word = words.get(header.body_at())?;

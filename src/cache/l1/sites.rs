@@ -193,7 +193,7 @@ impl<'a> Site<'a> {
 
     /// The fingerprint that entries with `refs` must carry to be valid on any host.
     pub fn fingerprint(&self, refs: &Refs) -> u64 {
-        self.block.fingerprint(refs)
+        self.block.fingerprint(refs.slots().iter().copied())
     }
 
     pub(super) fn trust(&self, slot: u8) -> Trust {
@@ -217,12 +217,12 @@ impl Trust {
 }
 
 impl SiteBlock {
-    pub(super) fn is_current(&self, mark: u64, refs: &Refs, slot: u8) -> bool {
+    pub(super) fn is_current(&self, mark: u64, refs: impl Iterator<Item = u16>, slot: u8) -> bool {
         self.trust(slot).mark(self.fingerprint(refs)) == mark
     }
 
-    fn fingerprint(&self, refs: &Refs) -> u64 {
-        refs.slots().iter().fold(self.generation(SITE_SLOT), |hash, slot| mix(hash, self.generation(*slot)))
+    fn fingerprint(&self, refs: impl Iterator<Item = u16>) -> u64 {
+        refs.fold(self.generation(SITE_SLOT), |hash, slot| mix(hash, self.generation(slot)))
     }
 
     fn trust(&self, slot: u8) -> Trust {
