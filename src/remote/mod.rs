@@ -1,4 +1,4 @@
-//! Connections to the stores that hosts share: Redis, Memcached and the site's database.
+//! Connections to the stores that hosts share (Redis, Memcached, the site's database), and HTTP calls.
 //!
 //! Owns: how a server is named, reached, given up on and tried again. One connection per worker,
 //! opened when first needed, never carried across a fork and never used again after a time-out or
@@ -12,6 +12,7 @@ pub mod breaker;
 mod cluster;
 pub mod database;
 mod fault;
+pub mod http;
 pub mod memcached;
 pub mod push;
 pub mod redis;

@@ -3,8 +3,8 @@
 cargo-deny does this and more, but building it takes longer than the rest of `make lint`; where it is
 installed `make lint` runs it as well. What this does not look at is security advisories.
 
-Only what is built for the platforms of deny.toml counts: ext-php-rs' build script names crates for
-Windows that never get near the .so.
+Only what is built for the platforms of deny.toml counts, which `cargo tree` knows: ext-php-rs' build script
+names crates for Windows, and features of ureq for them, that never get near the .so.
 """
 
 from __future__ import annotations
@@ -28,9 +28,19 @@ def main() -> int:
 
 
 def _built_packages(targets: list[str]) -> list[dict]:
-    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--all-features"]
-    command += [f"--filter-platform={target}" for target in targets]
-    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)["packages"]
+    built = {name for target in targets for name in _built_names(target)}
+    packages = json.loads(_cargo("metadata", "--format-version", "1", "--all-features"))["packages"]
+    return [package for package in packages if f"{package['name']} v{package['version']}" in built]
+
+
+def _built_names(target: str) -> set[str]:
+    """`name vVersion` of everything that takes part in a build or a test for `target`."""
+    tree = _cargo("tree", "--all-features", "--target", target, "--prefix", "none", "--format", "{p}")
+    return {" ".join(line.split()[:2]) for line in tree.splitlines() if line}
+
+
+def _cargo(*arguments: str) -> str:
+    return subprocess.run(["cargo", *arguments, "--locked"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def _faults(package: dict, rules: dict) -> list[str]:
