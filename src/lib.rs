@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod limiter;
+pub mod metrics;
 pub mod ports;
 pub mod queue;
 pub mod remote;

@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<49> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<50> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -70,6 +70,7 @@ static DIRECTIVES: IniEntryDefs<49> = IniEntryDefs::new([
     system(c"slbp.database_ssl_key", c""),
     system(c"slbp.queue_batch_size", c""),
     system(c"slbp.queue_lease", c""),
+    secret(c"slbp.monitoring_token"),
     IniEntryDef::end(),
 ]);
 

@@ -22,6 +22,7 @@ mod info;
 mod ini;
 mod lifecycle;
 mod limiter;
+mod metrics;
 mod queue;
 mod segment;
 mod wordpress;
@@ -45,4 +46,5 @@ pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
         .class::<classes::performance_optimizer::PerformanceOptimizer>()
         .class::<classes::object_cache::ObjectCache>()
         .class::<classes::background_processor::BackgroundProcessor>()
+        .class::<classes::monitoring_manager::MonitoringManager>()
 }

@@ -104,7 +104,7 @@ impl Plan {
             leases: 1024,
             words,
             records,
-            metrics: total / 64,
+            metrics: (total / 32).clamp(256 << 10, 8 << 20) / PAGE * PAGE,
             cache: 0,
             cache_locks: 64,
         };
@@ -119,7 +119,7 @@ impl Plan {
             leases: 64,
             words: 4096,
             records: 1024,
-            metrics: 64 << 10,
+            metrics: 256 << 10,
             cache: 256 << 10,
             cache_locks: 8,
         }

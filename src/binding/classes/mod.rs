@@ -2,6 +2,7 @@
 
 pub mod background_processor;
 pub mod backup_manager;
+pub mod monitoring_manager;
 pub mod object_cache;
 pub mod performance_optimizer;
 pub mod rate_limiter;

@@ -98,7 +98,7 @@ fn text_in(table: &ZendHashTable, name: &str) -> Option<String> {
 }
 
 /// The name under which PHP keeps a request header.
-fn header_variable(header: &str) -> String {
+pub fn header_variable(header: &str) -> String {
     format!("HTTP_{}", header.to_ascii_uppercase().replace('-', "_"))
 }
 

@@ -1,0 +1,164 @@
+<?php
+
+/**
+ * For IDEs and static analysis; never loaded at runtime.
+ */
+
+/**
+ * Counts, measures and shows what a site does, across every php-fpm worker.
+ *
+ * Values live in shared memory and change by atomic operations: a worker that is killed loses nothing that it had
+ * counted, and no update waits for another. They begin at zero when php-fpm is started or reloaded; with
+ * `slbp.shm_path` the command line sees the same ones.
+ *
+ * The table never grows. A metric has at most 200 series of its own; updates beyond that go into a series whose labels
+ * all read `overflow`, so that totals stay right, and are counted in `slbp_metrics_series_dropped_total`. So a label may
+ * name a plan, a gateway or a status, and should not name a user, an address or an order.
+ *
+ * Metrics belong to the site; those that the extension itself keeps of the whole host say so in their help text.
+ */
+class SLBP_Monitoring_Manager
+{
+    /**
+     * @param array<string, mixed> $config
+     *     monitoring_ips: list<string>, addresses and networks that may see metrics. Default: the option
+     *         `slbp_monitoring_ips`, else nobody.
+     *     trusted_proxies: list<string>, whose forwarding headers are believed. Default: the option
+     *         `slbp_trusted_proxies`, then `slbp.trusted_proxies`.
+     *
+     * @throws SLBP_InvalidArgumentException for a wrong value.
+     * @throws SLBP_Config_Exception when an option holds a wrong value.
+     */
+    public function __construct(array $config = [])
+    {
+    }
+
+    /**
+     * Makes a metric known. To be called in every request before its first update, because values and names are gone
+     * after a reload; doing so again costs less than a microsecond and changes nothing.
+     *
+     * @param string $name A letter, then letters, digits and '_', up to 96. It is exposed as it is: end a counter's in
+     *     `_total`, and others in their unit (`_seconds`, `_bytes`).
+     * @param string $type 'counter', 'gauge' or 'histogram'.
+     * @param string $help What is measured. Cut at 256 bytes.
+     * @param list<string> $labels Names of labels, up to 8.
+     * @param list<float> $buckets Upper bounds of a histogram's buckets, ascending, up to 28. Default 0.005 to 10.
+     *
+     * @throws SLBP_InvalidArgumentException for a name, label or bound that Prometheus could not read, and when the
+     *     name is known with another type, labels or buckets (a change takes a reload of php-fpm).
+     */
+    public function register_metric(string $name, string $type, string $help, array $labels = [], array $buckets = []): void
+    {
+    }
+
+    /**
+     * Adds to a counter, or changes a gauge.
+     *
+     * @param float $by At least 0 for a counter.
+     * @param array<string, string|int|float|bool> $labels A value for each label. What is not UTF-8 is replaced, what
+     *     is longer than 64 bytes is cut.
+     *
+     * @throws SLBP_InvalidArgumentException for a name that is not registered, other labels, or a counter that is to fall.
+     */
+    public function increment(string $name, float $by = 1.0, array $labels = []): void
+    {
+    }
+
+    /**
+     * Sets a gauge. Of several workers the last one is right.
+     *
+     * @param array<string, string|int|float|bool> $labels
+     *
+     * @throws SLBP_InvalidArgumentException as increment(), and for INF and NAN.
+     */
+    public function set_gauge(string $name, float $value, array $labels = []): void
+    {
+    }
+
+    /**
+     * Counts an observation in a histogram.
+     *
+     * @param float $value At least 0.
+     * @param array<string, string|int|float|bool> $labels
+     *
+     * @throws SLBP_InvalidArgumentException as increment(), and for a negative value.
+     */
+    public function observe(string $name, float $value, array $labels = []): void
+    {
+    }
+
+    /**
+     * Counts something that bears on security in `slbp_security_events_total{kind}`, and calls the action
+     * `slbp_security_event($kind, $context)`. The context is stored nowhere.
+     *
+     * @param string $kind Up to 40 letters, digits and '_'.
+     * @param array<string, mixed> $context
+     *
+     * @throws SLBP_InvalidArgumentException for a kind that is no word.
+     */
+    public function record_security_event(string $kind, array $context = []): void
+    {
+    }
+
+    /**
+     * All values by category and name: `['system' => ['memory_usage' => 41943040.0, ...], ...]`. `slbp_system_x` stands
+     * at `['system']['x']`, a metric of one's own at `['custom']`; labelled series are added up, and of a histogram the
+     * mean is given. What cannot be known is absent.
+     *
+     * @return array<string, array<string, float>>
+     */
+    public function collect_metrics(): array
+    {
+    }
+
+    /**
+     * The exposition.
+     *
+     * @param string|null $accept An Accept header: OpenMetrics 1.0 when it prefers that, else text 0.0.4.
+     */
+    public function render_metrics(?string $accept = null): string
+    {
+    }
+
+    /**
+     * GET /metrics. Checks no permission; the route does.
+     *
+     * @param mixed $request WP_REST_Request or null.
+     *
+     * @return mixed WP_REST_Response, or array{status: int, headers: array<string, string>, body: string} outside
+     *     WordPress. The body is text and must be sent as it is.
+     */
+    public function get_prometheus_metrics(mixed $request = null): mixed
+    {
+    }
+
+    /**
+     * GET /metrics/dashboard.
+     *
+     * @param mixed $request WP_REST_Request or null.
+     *
+     * @return mixed WP_REST_Response, or array{status: int, headers: array<string, string>, body: array} outside WordPress.
+     */
+    public function get_dashboard_metrics(mixed $request = null): mixed
+    {
+    }
+
+    /**
+     * Whether whoever sent the request may see metrics: an address of `monitoring_ips`, the bearer token of php.ini
+     * (`slbp.monitoring_token`), or a user who may manage_options. X-Forwarded-For counts only from a trusted proxy.
+     *
+     * @param mixed $request WP_REST_Request or null.
+     */
+    public function check_monitoring_permissions(mixed $request = null): bool
+    {
+    }
+
+    /**
+     * Whether a user who may manage_options is logged in.
+     *
+     * @param mixed $request WP_REST_Request or null.
+     */
+    public function check_admin_permissions(mixed $request = null): bool
+    {
+    }
+}
