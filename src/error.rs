@@ -26,6 +26,8 @@ pub enum Kind {
     Backup,
     /// The rate limiter could not do its work.
     RateLimit,
+    /// An asset could not be optimized.
+    Assets,
     /// A remote store (Redis, Memcached, the database) did not answer as it should.
     Store,
     /// Shared memory could not be mapped, or what is in it is not ours.
@@ -34,13 +36,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tests that must not forget one.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::InvalidArgument,
         Kind::Config,
         Kind::Cache,
         Kind::Queue,
         Kind::Backup,
         Kind::RateLimit,
+        Kind::Assets,
         Kind::Store,
         Kind::SharedMemory,
     ];

@@ -99,6 +99,6 @@ fn class_of(kind: Kind) -> &'static Registered {
         Kind::Queue => &QUEUE,
         Kind::Backup => &BACKUP,
         Kind::RateLimit => &RATE_LIMIT,
-        Kind::Store | Kind::SharedMemory => &BASE,
+        Kind::Assets | Kind::Store | Kind::SharedMemory => &BASE,
     }
 }

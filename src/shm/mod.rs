@@ -58,7 +58,7 @@ pub use process::Owner;
 pub use records::{GROUPS, PAYLOAD_BYTES, Record, RecordTable, Written};
 pub use region::{Carver, Region, Shared, load_bytes, store_bytes};
 pub use segment::{Info, Mode, Place, RegionInfo, Segment};
-pub use thread::spawn_quietly;
+pub use thread::{spawn_quietly, spawn_quietly_with_stack};
 pub use words::{Decision, WordTable};
 
 use crate::error::{Error, Kind};

@@ -13,6 +13,25 @@ use std::thread::{Builder, JoinHandle};
 /// # Errors
 /// When the system starts no more threads.
 pub fn spawn_quietly(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    quietly(Builder::new().name(name.to_owned()), work)
+}
+
+/// The same with a stack of `stack` bytes, for work that recurses, and with its result.
+///
+/// # Errors
+/// When the system starts no more threads, or has no room for the stack.
+pub fn spawn_quietly_with_stack<T: Send + 'static>(
+    name: &str,
+    stack: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    quietly(Builder::new().name(name.to_owned()).stack_size(stack), work)
+}
+
+fn quietly<T: Send + 'static>(
+    builder: Builder,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: both sets are ours, and the first is filled before it is read. A new thread inherits the mask
@@ -21,7 +40,7 @@ pub fn spawn_quietly(name: &str, work: impl FnOnce() + Send + 'static) -> io::Re
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
     }
-    let started = Builder::new().name(name.to_owned()).spawn(work);
+    let started = builder.spawn(work);
     // SAFETY: `before` was filled by the call above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
     started
