@@ -5,6 +5,7 @@
 //! `error`, `clock`. No domain knows PHP; no domain imports another. `tests/architecture.rs` holds
 //! both rules, and CONTRIBUTING.md is the map of the house.
 
+pub mod alerts;
 pub mod assets;
 pub mod backup;
 pub mod cache;

@@ -41,6 +41,15 @@ pub trait Options {
     fn set(&self, name: &str, value: &Value) -> bool;
 }
 
+/// Mail, as the host sends it.
+pub trait Mailer {
+    /// Sends plain text to every address of `to`.
+    ///
+    /// # Errors
+    /// Why it was not taken, for a log.
+    fn send(&self, to: &[String], subject: &str, body: &str) -> Result<(), String>;
+}
+
 /// One row of an answer: its columns as text in the order of the SELECT, NULL as `None`.
 pub type Row = Vec<Option<String>>;
 
