@@ -20,7 +20,7 @@
  *     purpose: 'manual'|'daily'|'weekly'|'monthly'|'safety'|'drill'|null,
  *     components: list<'database'|'files'|'config'>, created_at: int, completed_at: int|null, duration: int|null,
  *     status: 'in_progress'|'completed'|'failed'|'partial'|'broken', size: int, base_id: string|null,
- *     checksum: string|null, error: string|null
+ *     checksum: string|null, encrypted: bool, error: string|null
  * }
  * `created_at` and `completed_at` are unix times, `duration` seconds, `size` bytes; `base_id` is the full backup at
  * the start of the chain; `partial` means that files could not be read, `broken` that a backup it builds on is gone.
@@ -54,7 +54,10 @@ class SLBP_Backup_Manager
      *     files: array{roots?: list<string>|array<string, string>, exclude?: list<string>}; roots are absolute folders,
      *         by their name in the archive or without; exclude are globs over paths in the archive. Default:
      *         wp-content without what is made again.
-     *     encryption_key: not in this version; anything but '' is refused.
+     *     encryption_key: string|list<string>, age keys, or the absolute path of a file with them. A recipient (age1...)
+     *         encrypts, an identity (AGE-SECRET-KEY-1...) opens, and encrypts when no recipient is named. With
+     *         recipients alone the server cannot read its backups: each is a full. Default: the constant
+     *         SLBP_BACKUP_ENCRYPTION_KEY, slbp.backup_encryption_key, else backups are not encrypted; '' turns it off.
      *
      * @throws SLBP_InvalidArgumentException for an unknown key (naming the nearest) or a wrong value.
      * @throws SLBP_Config_Exception when the option, a constant or a directive holds a wrong value.
@@ -128,8 +131,9 @@ class SLBP_Backup_Manager
     /**
      * Reads a backup and all it builds on back, every checksum, every row's range, every file.
      *
-     * @return array{success: bool, backup_id: string, checked_files: int, checked_bytes: int, checked_rows: int,
-     *     errors: list<string>}
+     * @return array{success: bool, backup_id: string, message: string, contents_checked: bool, checked_files: int,
+     *     checked_bytes: int, checked_rows: int, errors: list<string>} contents_checked is false when the backup is
+     *     encrypted and no identity is configured: then only the checksums of its files were compared.
      */
     public function verify_backup(string $backup_id): array
     {
@@ -230,7 +234,7 @@ class SLBP_Backup_Manager
 
     /**
      * REST, GET shows the settings, POST replaces the option `slbp_backup_config` once they are understood. Where things
-     * are (`backup_dir`, `database`, `files`) stays as it is: the network cannot change it.
+     * are (`backup_dir`, `database`, `files`, `encryption_key`) stays as it is: the network cannot change it.
      */
     public function manage_backup_config(mixed $request): mixed
     {

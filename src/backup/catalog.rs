@@ -58,6 +58,8 @@ pub struct Listed {
     pub base_id: Option<BackupId>,
     /// SHA-256 of its list of checksums, so of all of it.
     pub checksum: Option<String>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
     /// Why it failed.
     pub error: Option<String>,
 }
@@ -86,10 +88,9 @@ impl Store {
 
     fn describe(&self, manifest: &Manifest, all: &[Manifest]) -> Listed {
         let present = |id: &BackupId| all.iter().any(|other| other.id == *id);
-        let unreadable = manifest.files.as_ref().is_some_and(|files| files.unreadable_count > 0);
         let status = match manifest.needs().iter().all(present) {
             false => Status::Broken,
-            true if unreadable => Status::Partial,
+            true if manifest.unreadable_count() > 0 => Status::Partial,
             true => Status::Completed,
         };
         let lineage = manifest.lineage(Component::Database).or_else(|| manifest.lineage(Component::Files));
@@ -105,6 +106,7 @@ impl Store {
             size: manifest.size,
             base_id: lineage.and_then(|lineage| lineage.base().cloned()),
             checksum: self.checksum(&manifest.id).ok(),
+            encrypted: manifest.encryption.is_some(),
             error: None,
         }
     }
@@ -129,6 +131,7 @@ fn unfinished(report: Report) -> Option<Listed> {
         size: 0,
         base_id: None,
         checksum: None,
+        encrypted: false,
         error: Some(report.message).filter(|_| failed),
     })
 }

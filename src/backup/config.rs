@@ -1,8 +1,8 @@
 //! The configuration component: the site's options that hold settings, and what a person needs to
 //! know to rebuild the host.
 //!
-//! It is always complete, because it is small. An option that holds a secret is named, never
-//! written: a backup travels further than the site does.
+//! It is always complete, because it is small. An option that holds a secret is named, not written,
+//! unless the backup is encrypted: a backup travels further than the site does.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

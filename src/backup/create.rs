@@ -2,12 +2,13 @@
 
 use mysql::Opts;
 
+use super::chain::Chain;
 use super::config::{DOCUMENT, Document};
 use super::database::{Dump, TableFilter, dump};
 use super::fault::{fault, malformed};
 use super::files::{FileBackup, Source, archive};
 use super::format::{
-    BackupType, Component, FORMAT, MANIFEST, Manifest, Purpose, RESTORE_SCRIPT, restore_text,
+    BackupType, CONTENTS, Component, MANIFEST, Manifest, Purpose, RESTORE_SCRIPT, restore_text,
 };
 use super::gzip::{LEVEL, Pool};
 use super::id::BackupId;
@@ -76,9 +77,9 @@ pub struct Plan<'a> {
     /// The type it will have: a full when there is nothing that any component could build on.
     pub kind: BackupType,
     /// The backup that the database is compared with.
-    pub database_parent: Option<Manifest>,
+    pub database_parent: Option<Chain>,
     /// The backup that the files are compared with.
-    pub files_parent: Option<Manifest>,
+    pub files_parent: Option<Chain>,
 }
 
 impl<'a> Plan<'a> {
@@ -88,10 +89,13 @@ impl<'a> Plan<'a> {
         let parent_of = |component| {
             let wanted = request.components.contains(&component);
             let found = parent(request.kind, component, &existing, request.max_chain).filter(|_| wanted);
-            found.cloned()
+            found
+                .filter(|found| continues(store, found))
+                .map(|found| Chain::open(store, &found.id))
+                .transpose()
         };
-        let database_parent = parent_of(Component::Database);
-        let files_parent = parent_of(Component::Files);
+        let database_parent = parent_of(Component::Database)?;
+        let files_parent = parent_of(Component::Files)?;
         let complete = database_parent.is_none() && files_parent.is_none();
         let kind = if complete { BackupType::Full } else { request.kind };
         let id = match &request.id {
@@ -105,7 +109,7 @@ impl<'a> Plan<'a> {
         Ok(Self { request, sequence, expected, id, kind, database_parent, files_parent })
     }
 
-    /// Makes the backup and returns its manifest.
+    /// Makes the backup and returns its manifest as everybody may read it.
     ///
     /// # Errors
     /// Nothing is left of it.
@@ -117,7 +121,7 @@ impl<'a> Plan<'a> {
         let mut draft = store.begin(id)?;
         let pool = Pool::new(request.level)?;
         let mut manifest = Manifest {
-            format: FORMAT,
+            format: 1,
             id: id.clone(),
             sequence: self.sequence,
             kind: self.kind,
@@ -127,6 +131,7 @@ impl<'a> Plan<'a> {
             completed_at: 0,
             size: 0,
             tool: format!("slbp {}", env!("CARGO_PKG_VERSION")),
+            encryption: None,
             database: None,
             files: None,
         };
@@ -134,14 +139,12 @@ impl<'a> Plan<'a> {
             progress.step("database");
             let opts = request.database.as_ref().ok_or_else(|| fault("no database is configured"))?;
             let parent = self.database_parent.as_ref();
-            let parent = parent.and_then(|manifest| Some((&manifest.id, manifest.database.as_ref()?)));
-            let work = Dump { opts, filter: &request.tables, id, pool: &pool, store, parent, progress };
+            let work = Dump { opts, filter: &request.tables, id, pool: &pool, parent, progress };
             manifest.database = Some(dump(&work, &mut draft)?);
         }
         if request.components.contains(&Component::Files) {
             progress.step("files");
             let parent = self.files_parent.as_ref();
-            let parent = parent.and_then(|manifest| Some((&manifest.id, manifest.files.as_ref()?)));
             let work = FileBackup { source: &request.files, id, pool: &pool, store, parent, progress };
             manifest.files = Some(archive(&work, &mut draft)?);
         }
@@ -150,12 +153,20 @@ impl<'a> Plan<'a> {
             draft.write(DOCUMENT, &text)?;
         }
         write_guides(&mut draft, &manifest)?;
-        manifest.size = draft.size();
-        manifest.completed_at = clock.now().secs();
-        let text = serde_json::to_vec_pretty(&manifest).map_err(malformed(MANIFEST))?;
-        draft.write(MANIFEST, &text)?;
+        let told = match store.keys() {
+            None => manifest,
+            Some(keys) => {
+                let (told, contents) = Manifest { format: 2, ..manifest }.split(keys.names());
+                let text = serde_json::to_vec_pretty(&contents).map_err(malformed(CONTENTS))?;
+                draft.write(CONTENTS, &text)?;
+                told
+            }
+        };
+        let told = Manifest { size: draft.size(), completed_at: clock.now().secs(), ..told };
+        let text = serde_json::to_vec_pretty(&told).map_err(malformed(MANIFEST))?;
+        draft.write_clear(MANIFEST, &text)?;
         draft.commit()?;
-        Ok(manifest)
+        Ok(told)
     }
 }
 
@@ -185,13 +196,22 @@ pub fn free_id(store: &Store, kind: BackupType, clock: &dyn Clock) -> Result<Bac
     ids.find(|id| !store.is_taken(id)).ok_or_else(|| fault("a thousand backups of this second exist"))
 }
 
+/// Whether a backup of now can build on `parent`: encrypted alike, and what is sealed in it can be read.
+fn continues(store: &Store, parent: &Manifest) -> bool {
+    match (store.keys(), &parent.encryption) {
+        (None, None) => true,
+        (Some(keys), Some(encryption)) => keys.names() == encryption.recipients && keys.open_their_own(),
+        _ => false,
+    }
+}
+
 fn write_guides(draft: &mut Draft, manifest: &Manifest) -> Result<()> {
     for (folder, component) in [("db", Component::Database), ("files", Component::Files)] {
         if let Some(lineage) = manifest.lineage(component) {
             let chain: String = lineage.chain.iter().map(|id| format!("{id}\n")).collect();
-            draft.write(&format!("{folder}/CHAIN"), chain.as_bytes())?;
+            draft.write_clear(&format!("{folder}/CHAIN"), chain.as_bytes())?;
         }
     }
-    draft.write("restore.sh", RESTORE_SCRIPT.as_bytes())?;
-    draft.write("RESTORE.txt", restore_text(manifest).as_bytes())
+    draft.write_clear("restore.sh", RESTORE_SCRIPT.as_bytes())?;
+    draft.write_clear("RESTORE.txt", restore_text(manifest, draft.is_encrypted()).as_bytes())
 }

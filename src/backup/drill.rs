@@ -12,11 +12,12 @@ use mysql::Opts;
 use serde::Serialize;
 
 use super::catalog::delete;
+use super::chain::Chain;
 use super::create::{self, create_announced};
 use super::database::{self, Load, Shadow};
 use super::fault::fault;
 use super::files::{Differences, INDEX, Source, compare, relocated, stage};
-use super::format::{BackupType, DatabasePart, Manifest, Purpose};
+use super::format::{BackupType, Manifest, Purpose};
 use super::id::BackupId;
 use super::journal::{Journal, Phase};
 use super::lock::Locked;
@@ -140,33 +141,34 @@ impl Drill<'_> {
 
     fn steps(&self, outcome: &mut Outcome) -> Result<()> {
         self.progress.step("verify");
+        let chain = Chain::open(self.locked, &self.manifest.id)?;
         let report = verify(self.locked, &self.manifest.id)?;
         outcome.backup_compression = report.success();
         if !report.success() {
             return Err(fault(report.errors.join("; ")));
         }
-        let journal = self.journal();
+        let journal = self.journal(&chain);
         journal.write(self.locked)?;
         let began = self.clock.now();
-        self.restore(&journal)?;
+        self.restore(&chain, &journal)?;
         outcome.backup_extraction = true;
         outcome.rto_seconds = seconds(self.clock.now().since(began));
         self.progress.step("compare");
-        self.compare_tables(&journal, outcome)?;
-        self.compare_files(&journal, outcome)
+        self.compare_tables(&chain, &journal, outcome)?;
+        compare_files(&chain, &journal, outcome)
     }
 
     /// A restore that stays in its first phase: whoever finds the journal removes what is beside
     /// the site.
-    fn journal(&self) -> Journal {
+    fn journal(&self, chain: &Chain) -> Journal {
         let token = token(self.clock, &self.manifest.id);
-        let tables = self.database().map(|part| part.tables.as_slice()).unwrap_or_default();
+        let tables = chain.database().map(|part| part.tables.as_slice()).unwrap_or_default();
         let shadows =
             tables.iter().enumerate().map(|(number, table)| Shadow::new(table, &token, number)).collect();
         Journal {
             backup: self.manifest.id.clone(),
             phase: Phase::Loading,
-            database: self.database().and(self.opts).map(database::name_of),
+            database: chain.database().and(self.opts).map(database::name_of),
             swap: database::Swap { shadows, ..Default::default() },
             exchanges: Vec::new(),
             staging: vec![self.locked.root().join(format!(".drill-{token}"))],
@@ -174,14 +176,13 @@ impl Drill<'_> {
         }
     }
 
-    fn restore(&self, journal: &Journal) -> Result<()> {
-        let (store, id): (&super::Store, _) = (self.locked, &self.manifest.id);
-        if let (Some(part), Some(opts)) = (self.database(), self.opts) {
+    fn restore(&self, chain: &Chain, journal: &Journal) -> Result<()> {
+        if let (Some(part), Some(opts)) = (chain.database(), self.opts) {
             let tables = part.tables.iter().zip(&journal.swap.shadows).collect();
             self.progress.step("database");
-            Load { opts, store, id, tables, progress: self.progress }.run()?;
+            Load { opts, chain, tables, progress: self.progress }.run()?;
         }
-        if let (Some(part), Some(scratch)) = (&self.manifest.files, journal.staging.first()) {
+        if let (Some(part), Some(scratch)) = (chain.files(), journal.staging.first()) {
             self.progress.step("files");
             let mut targets = Vec::new();
             for root in relocated(&part.roots, scratch) {
@@ -189,17 +190,16 @@ impl Drill<'_> {
                 targets.push((root.name, root.path));
             }
             let targets: Vec<_> = targets.iter().map(|(name, path)| (name.as_str(), path.clone())).collect();
-            stage(store, id, part, &targets)?;
+            stage(chain, &targets)?;
         }
         Ok(())
     }
 
-    fn compare_tables(&self, journal: &Journal, outcome: &mut Outcome) -> Result<()> {
-        if let (Some(part), Some(opts)) = (self.database(), self.opts) {
+    fn compare_tables(&self, chain: &Chain, journal: &Journal, outcome: &mut Outcome) -> Result<()> {
+        if let (Some(part), Some(opts)) = (chain.database(), self.opts) {
             let mut conn = database::reader(opts)?;
             for pair in part.tables.iter().zip(&journal.swap.shadows) {
-                let exact =
-                    database::is_exact(&mut conn, self.locked, &self.manifest.id, pair, self.progress)?;
+                let exact = database::is_exact(&mut conn, chain, pair, self.progress)?;
                 outcome.details.tables += 1;
                 outcome.details.rows += pair.0.rows;
                 if !exact {
@@ -211,26 +211,21 @@ impl Drill<'_> {
         Ok(())
     }
 
-    fn compare_files(&self, journal: &Journal, outcome: &mut Outcome) -> Result<()> {
-        outcome.files_verification = true;
-        if let (Some(part), Some(scratch)) = (&self.manifest.files, journal.staging.first()) {
-            let source = Source { roots: relocated(&part.roots, scratch), exclude: Vec::new() };
-            let index = self.locked.folder(&self.manifest.id).join(INDEX);
-            let differences = compare(&index, &source, &[], true)?;
-            outcome.files_verification = differences.is_none();
-            outcome.details.files = Some(differences);
-        }
-        Ok(())
-    }
-
     fn clean_up(&self) -> Result<()> {
         recover(self.locked, self.opts)?;
         delete(self.locked, &self.manifest.id, false).map(drop)
     }
+}
 
-    fn database(&self) -> Option<&DatabasePart> {
-        self.manifest.database.as_ref()
+fn compare_files(chain: &Chain, journal: &Journal, outcome: &mut Outcome) -> Result<()> {
+    outcome.files_verification = true;
+    if let (Some(part), Some(scratch)) = (chain.files(), journal.staging.first()) {
+        let source = Source { roots: relocated(&part.roots, scratch), exclude: Vec::new() };
+        let differences = compare(chain.lines(INDEX)?, &source, &[], true)?;
+        outcome.files_verification = differences.is_none();
+        outcome.details.files = Some(differences);
     }
+    Ok(())
 }
 
 fn seconds(duration: Duration) -> f64 {

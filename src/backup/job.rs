@@ -197,7 +197,8 @@ impl Create {
 /// Nothing says where it is, or it cannot be created.
 pub fn open(settings: &Settings) -> Result<Store> {
     let nowhere = || Error::new(Kind::Config, "backup_dir is not set: nothing says where backups go");
-    Store::open(settings.folder.clone().ok_or_else(nowhere)?)
+    let store = Store::open(settings.folder.clone().ok_or_else(nowhere)?)?;
+    Ok(store.with_keys(settings.encryption.clone()))
 }
 
 /// Ends a restore or test that died, if there is one and nobody is at work; whether there was one.

@@ -8,7 +8,9 @@
 //! Each verb has a file of its own and is planned before it is executed; what the folder looks
 //! like is apart from the verbs.
 
+pub mod age;
 pub mod catalog;
+pub mod chain;
 pub mod config;
 pub mod create;
 pub mod database;
@@ -33,6 +35,7 @@ mod space;
 mod store;
 pub mod verify;
 
+pub use chain::Chain;
 pub use id::BackupId;
 pub use lock::{Holder, Locked};
 pub use store::Store;

@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 use mysql::Opts;
 use serde::{Deserialize, Serialize};
 
+use super::chain::Chain;
 use super::config::{DOCUMENT, Document};
 use super::create;
 use super::database::{self, RESTORE_TABLES, Shadow, Swap, TableFilter};
-use super::fault::{fault, file, malformed};
+use super::fault::{fault, file};
 use super::files::{Exchange, Keep, Root, STAGING, Source, relocated, stage};
-use super::format::{
-    BackupType, Component, DatabasePart, FilesPart, Manifest, Object, ObjectKind, Purpose, TablePart,
-};
+use super::format::{BackupType, Component, DatabasePart, FilesPart, Object, ObjectKind, Purpose, TablePart};
 use super::id::BackupId;
 use super::journal::{Journal, Phase, maintenance};
 use super::lock::Locked;
@@ -93,8 +92,9 @@ pub struct Outcome {
     pub preview: Preview,
     /// The backup of what was replaced.
     pub safety: Option<BackupId>,
-    /// The settings to apply through the host, when the configuration was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The settings to apply through the host, when the configuration was asked for. They stay in this
+    /// process: those of an encrypted backup hold secrets, and an outcome is written into a report.
+    #[serde(skip)]
     pub config: Option<Document>,
     /// What could not be tidied up.
     pub warnings: Vec<String>,
@@ -103,7 +103,7 @@ pub struct Outcome {
 /// A restore that was thought through and has changed nothing.
 pub struct Plan<'a> {
     request: &'a Request,
-    manifest: Manifest,
+    chain: Chain,
     roots: Vec<Root>,
     config: Option<Document>,
     aside: Vec<String>,
@@ -115,26 +115,19 @@ impl<'a> Plan<'a> {
     /// Finds out what `request` comes to.
     ///
     /// # Errors
-    /// There is no such backup, it lacks a component that was asked for by name, or a backup that it
-    /// builds on is gone.
+    /// As [`Chain::open`], or the server cannot take it.
     pub fn new(store: &Store, request: &'a Request) -> Result<Self> {
-        let manifest = store.manifest(&request.backup)?;
-        for id in manifest.needs() {
-            store
-                .manifest(&id)
-                .map_err(|error| error.context(format!("backup {} builds on it", manifest.id)))?;
-        }
         let mut plan = Self {
             request,
             roots: Vec::new(),
             config: None,
             aside: Vec::new(),
             preview: Preview::default(),
-            manifest,
+            chain: Chain::open(store, &request.backup)?,
         };
         plan.plan_database()?;
         plan.plan_files()?;
-        plan.plan_config(store)?;
+        plan.plan_config()?;
         Ok(plan)
     }
 
@@ -153,8 +146,8 @@ impl<'a> Plan<'a> {
         clock: &dyn Clock,
         announce: &mut dyn FnMut(&BackupId),
     ) -> Result<Outcome> {
-        let progress = Progress::begin(locked, "restore", &self.manifest.id, clock)?;
-        announce(&self.manifest.id);
+        let progress = Progress::begin(locked, "restore", self.chain.id(), clock)?;
+        announce(self.chain.id());
         let outcome = self.run(locked, clock, &progress);
         if let Ok(outcome) = &outcome {
             progress.set_result(&outcome);
@@ -217,14 +210,12 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn plan_config(&mut self, store: &Store) -> Result<()> {
+    fn plan_config(&mut self) -> Result<()> {
         let wanted = self.request.components.contains(&Component::Config);
-        if !wanted || !self.manifest.components.contains(&Component::Config) {
+        if !wanted || !self.chain.manifest().components.contains(&Component::Config) {
             return Ok(());
         }
-        let path = store.folder(&self.manifest.id).join(DOCUMENT);
-        let text = fs::read(&path).map_err(file("read", &path))?;
-        let document: Document = serde_json::from_slice(&text).map_err(malformed(path.display()))?;
+        let document: Document = self.chain.document(DOCUMENT)?;
         self.preview.options = document.options.keys().cloned().collect();
         self.config = Some(document);
         Ok(())
@@ -232,12 +223,12 @@ impl<'a> Plan<'a> {
 
     fn database(&self) -> Option<&DatabasePart> {
         let wanted = self.request.components.contains(&Component::Database);
-        self.manifest.database.as_ref().filter(|_| wanted)
+        self.chain.database().filter(|_| wanted)
     }
 
     fn files(&self) -> Option<&FilesPart> {
         let wanted = self.request.components.contains(&Component::Files);
-        self.manifest.files.as_ref().filter(|_| wanted)
+        self.chain.files().filter(|_| wanted)
     }
 
     fn tables<'b>(&self, part: &'b DatabasePart) -> Vec<&'b TablePart> {
@@ -269,7 +260,7 @@ impl<'a> Run<'a> {
         clock: &'a dyn Clock,
         progress: &'a Progress<'a>,
     ) -> Result<Self> {
-        let token = token(clock, &plan.manifest.id);
+        let token = token(clock, plan.chain.id());
         let tables = plan.database().map(|part| plan.tables(part)).unwrap_or_default();
         let shadows =
             tables.iter().enumerate().map(|(number, table)| Shadow::new(table, &token, number)).collect();
@@ -284,7 +275,7 @@ impl<'a> Run<'a> {
             root.path = root.path.canonicalize().map_err(file("find", &root.path))?;
         }
         let journal = Journal {
-            backup: plan.manifest.id.clone(),
+            backup: plan.chain.id().clone(),
             phase: Phase::Loading,
             database: plan.database().map(|_| plan.opts()).transpose()?.map(database::name_of),
             swap: Swap { shadows, aside: aside.collect(), ..Swap::default() },
@@ -340,8 +331,8 @@ impl<'a> Run<'a> {
         let Some(part) = self.plan.database() else { return Ok(()) };
         let tables: Vec<(&TablePart, &Shadow)> =
             self.plan.tables(part).into_iter().zip(&self.journal.swap.shadows).collect();
-        let (opts, id) = (self.plan.opts()?, &self.plan.manifest.id);
-        database::Load { opts, store: self.store, id, tables, progress: self.progress }.run()
+        let opts = self.plan.opts()?;
+        database::Load { opts, chain: &self.plan.chain, tables, progress: self.progress }.run()
     }
 
     fn stage_files(&mut self) -> Result<()> {
@@ -351,7 +342,7 @@ impl<'a> Run<'a> {
             create_folder(&staging.join("new"))?;
             targets.push((root.name.as_str(), staging.join("new")));
         }
-        stage(self.store, &self.plan.manifest.id, part, &targets)?;
+        stage(&self.plan.chain, &targets)?;
         let mut places = self.journal.staging.clone();
         places.push(self.store.root().canonicalize().map_err(file("find", self.store.root()))?);
         let keep = Keep { exclude: &part.exclude, places: &places };

@@ -18,6 +18,7 @@ use mysql::Opts;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::age::Keys;
 use super::database::TableFilter;
 use super::files::{Root, Source};
 use super::format::Component;
@@ -30,13 +31,16 @@ use crate::ports::Environment;
 use crate::remote::database::{DatabaseSettings, options};
 
 pub use values::components;
-use values::{every, files, level, notify, number, tables, truth, up_to, whole};
+use values::{every, files, keys, level, notify, number, tables, truth, up_to, whole};
 
 /// The option that holds the settings.
 pub const OPTION: &str = "slbp_backup_config";
 
 const CONSTANT: &str = "SLBP_BACKUP_DIR";
 const DIRECTIVE: &str = "slbp.backup_dir";
+
+const KEY_CONSTANT: &str = "SLBP_BACKUP_ENCRYPTION_KEY";
+const KEY_DIRECTIVE: &str = "slbp.backup_encryption_key";
 
 const KEYS: [&str; 14] = [
     "enabled",
@@ -105,6 +109,8 @@ pub struct Settings {
     pub files: Source,
     /// The gzip level, 0 to 9.
     pub level: u32,
+    /// How backups are encrypted; `None` when they are not.
+    pub encryption: Option<Keys>,
     /// When backups are made; `None` when they are not made by themselves.
     pub schedule: Option<Schedule>,
     /// How long they are kept.
@@ -128,7 +134,6 @@ impl Settings {
             given: Fields::of("$config", config, &KEYS)?,
             stored: Fields::of(OPTION, &only_known(option), &KEYS)?,
         };
-        sources.refuse_encryption()?;
         let database = sources.database(env, site)?;
         let prefix = database.as_ref().map(|settings| settings.prefix.clone());
         let prefix = site.prefix.clone().or(prefix).unwrap_or_default();
@@ -137,6 +142,7 @@ impl Settings {
             tables: sources.pick("tables", |value| tables(value, &prefix))?.unwrap_or_else(|| whole(&prefix)),
             files: sources.pick("files", |value| files(value, site))?.unwrap_or_else(|| site.files()),
             level: sources.pick("compression", level)?.unwrap_or(LEVEL),
+            encryption: sources.encryption(env)?,
             schedule: sources.schedule(site)?,
             retention: sources.retention()?,
             notify: sources.pick("notifications", notify)?.unwrap_or_else(Notify::usual),
@@ -211,14 +217,15 @@ impl Sources {
         read(value).map(Some).map_err(in_option)
     }
 
-    fn refuse_encryption(&self) -> Result<()> {
-        let refuse = |value: &Value| match value.as_str() {
-            Some("") => Ok(()),
-            _ => Err("this version cannot encrypt backups: leave the key out and put backup_dir on an \
-                      encrypted disk"
-                .to_owned()),
-        };
-        self.pick("encryption_key", refuse).map(drop)
+    /// An empty key in `$config` or the option turns off what a constant or php.ini turned on.
+    fn encryption(&self, env: &dyn Environment) -> Result<Option<Keys>> {
+        if let Some(given) = self.pick("encryption_key", keys)? {
+            return Ok(given);
+        }
+        let constant = env.constant(KEY_CONSTANT).map(|text| (format!("constant {KEY_CONSTANT}"), text));
+        let named = constant.or_else(|| Some((format!("php.ini {KEY_DIRECTIVE}"), env.ini(KEY_DIRECTIVE)?)));
+        let Some((origin, text)) = named else { return Ok(None) };
+        keys(&text.into()).map_err(|wrong| Error::new(Kind::Config, format!("{origin}: {wrong}")))
     }
 
     fn folder(&self, env: &dyn Environment, site: &Site) -> Result<Option<PathBuf>> {

@@ -4,7 +4,8 @@
 //! synced and summed, the manifest and the sums come last, and only then is it renamed. What a
 //! crash leaves is a `.partial`, which no verb takes for a backup and the next run removes.
 //!
-//! Everything is private to the owner (0700, 0600): a backup holds the whole site.
+//! Everything is private to the owner (0700, 0600): a backup holds the whole site. With keys, what is
+//! written is encrypted on its way to the disk; nothing of it is ever there in the clear.
 
 use std::cmp::Reverse;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::age::{EXTENSION, Keys, Recipient, Sealer};
 use super::fault::{fault, file, malformed};
 use super::format::{FORMAT, MANIFEST, Manifest, SUMS, Sum, parse_sums, render_sums};
 use super::id::BackupId;
@@ -25,6 +27,7 @@ const PARTIAL: &str = ".partial";
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    keys: Option<Keys>,
 }
 
 impl Store {
@@ -35,7 +38,18 @@ impl Store {
             return Err(crate::error::Error::invalid("backup_dir", "expected an absolute path"));
         }
         create_folder(&root)?;
-        Ok(Self { root })
+        Ok(Self { root, keys: None })
+    }
+
+    /// The store whose new backups are encrypted with `keys`, which also open those that are.
+    #[must_use]
+    pub fn with_keys(self, keys: Option<Keys>) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// Its keys.
+    pub fn keys(&self) -> Option<&Keys> {
+        self.keys.as_ref()
     }
 
     /// Where it is.
@@ -113,7 +127,8 @@ impl Store {
         }
         let folder = self.partial(id);
         create_folder(&folder)?;
-        Ok(Draft { target: self.folder(id), folder, sums: Vec::new() })
+        let recipients = self.keys.as_ref().map(|keys| keys.recipients.clone()).unwrap_or_default();
+        Ok(Draft { target: self.folder(id), folder, sums: Vec::new(), recipients })
     }
 
     fn partial(&self, id: &BackupId) -> PathBuf {
@@ -158,12 +173,20 @@ pub(crate) struct Draft {
     folder: PathBuf,
     target: PathBuf,
     sums: Vec<Sum>,
+    /// Whom it is encrypted for; nobody when it is not.
+    recipients: Vec<Recipient>,
 }
 
 impl Draft {
-    /// A new file at `path` inside the backup. Its sum counts only after [`Draft::keep`].
+    /// A new file at `path` inside the backup, encrypted if the backup is. Its sum counts only after
+    /// [`Draft::keep`].
     pub fn create(&self, path: &str) -> Result<SummedFile> {
-        SummedFile::create(&self.folder, path)
+        SummedFile::create(&self.folder, path, &self.recipients)
+    }
+
+    /// Whether the backup is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        !self.recipients.is_empty()
     }
 
     /// Bytes of the files that were kept so far.
@@ -188,6 +211,14 @@ impl Draft {
         Ok(())
     }
 
+    /// As [`Draft::write`], and never encrypted: for what everybody may know.
+    pub fn write_clear(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let mut new = SummedFile::create(&self.folder, path, &[])?;
+        new.write_all(bytes).map_err(file("write", Path::new(path)))?;
+        self.keep(new.finish()?);
+        Ok(())
+    }
+
     /// Forgets everything written below `folder`.
     pub fn clear(&mut self, folder: &str) -> Result<()> {
         let path = self.folder.join(folder);
@@ -201,9 +232,12 @@ impl Draft {
     /// Writes the checksums and gives the folder its final name: from here on it is a backup.
     pub fn commit(mut self) -> Result<()> {
         self.sums.sort_by(|a, b| a.path.cmp(&b.path));
-        let mut sums = self.create(SUMS)?;
-        sums.write_all(render_sums(&self.sums).as_bytes()).map_err(file("write", Path::new(SUMS)))?;
-        sums.finish()?;
+        if self.is_encrypted() {
+            // What cannot be written without a recipient, to hold the sums below against.
+            self.write(SUMS, render_sums(&self.sums).as_bytes())?;
+        }
+        let text = render_sums(&self.sums);
+        self.write_clear(SUMS, text.as_bytes())?;
         sync_tree(&self.folder)?;
         fs::rename(&self.folder, &self.target).map_err(file("rename", &self.folder))?;
         sync_folder(self.target.parent().unwrap_or(&self.target))
@@ -221,23 +255,33 @@ impl Drop for Draft {
 /// A new file that knows its SHA-256 when it is finished.
 pub(crate) struct SummedFile {
     path: String,
-    inner: BufWriter<File>,
-    digest: Sha256,
+    body: Body,
     length: u64,
 }
 
+enum Body {
+    Clear(Summed),
+    Sealed(Box<Sealer<Summed>>),
+}
+
 impl SummedFile {
-    fn create(folder: &Path, path: &str) -> Result<Self> {
-        let full = folder.join(path);
+    fn create(folder: &Path, path: &str, recipients: &[Recipient]) -> Result<Self> {
+        let path = if recipients.is_empty() { path.to_owned() } else { format!("{path}{EXTENSION}") };
+        let full = folder.join(&path);
         if let Some(parent) = full.parent() {
             create_folder(parent)?;
         }
         let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&full);
         let inner = BufWriter::new(opened.map_err(file("create", &full))?);
-        Ok(Self { path: path.to_owned(), inner, digest: Sha256::new(), length: 0 })
+        let summed = Summed { inner, digest: Sha256::new() };
+        let body = match recipients {
+            [] => Body::Clear(summed),
+            _ => Body::Sealed(Box::new(Sealer::new(summed, recipients)?)),
+        };
+        Ok(Self { path, body, length: 0 })
     }
 
-    /// Bytes written.
+    /// Bytes written, before they were encrypted.
     pub fn length(&self) -> u64 {
         self.length
     }
@@ -245,17 +289,44 @@ impl SummedFile {
     /// Syncs the file to disk and gives its sum.
     pub fn finish(self) -> Result<Sum> {
         let path = PathBuf::from(&self.path);
-        let inner = self.inner.into_inner().map_err(|error| file("write", &path)(error.into_error()))?;
+        let summed = match self.body {
+            Body::Clear(summed) => summed,
+            Body::Sealed(sealer) => sealer.finish().map_err(file("write", &path))?,
+        };
+        let inner = summed.inner.into_inner().map_err(|error| file("write", &path)(error.into_error()))?;
         inner.sync_data().map_err(file("sync", &path))?;
-        Ok(Sum { path: self.path, sha256: hex(&self.digest.finalize()) })
+        Ok(Sum { path: self.path, sha256: hex(&summed.digest.finalize()) })
     }
 }
 
 impl Write for SummedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.body {
+            Body::Clear(summed) => summed.write(bytes)?,
+            Body::Sealed(sealer) => sealer.write(bytes)?,
+        };
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.body {
+            Body::Clear(summed) => summed.flush(),
+            Body::Sealed(sealer) => sealer.flush(),
+        }
+    }
+}
+
+/// What goes to the disk, and its sum.
+struct Summed {
+    inner: BufWriter<File>,
+    digest: Sha256,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.digest.update(bytes.get(..written).unwrap_or_default());
-        self.length += written as u64;
         Ok(written)
     }
 

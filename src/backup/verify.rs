@@ -4,19 +4,18 @@
 //! the gzip stream and BLAKE3 of every range (the writer), the row and byte counts against the
 //! manifest (the format). Every backup in the chain is checked, because each is needed.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use sha2::{Digest, Sha256};
 
+use super::chain::{Chain, sha256};
 use super::database::ranges_path;
 use super::fault::{fault, file};
 use super::files::replay;
-use super::format::{EntryKind, Manifest, Range, RangeReader, TablePart};
+use super::format::{EntryKind, Range, TablePart};
 use super::id::BackupId;
-use super::store::{Store, hex};
+use super::store::Store;
 use crate::error::Result;
 
 /// What was checked and what is wrong.
@@ -28,12 +27,14 @@ pub struct Report {
     pub checked_bytes: u64,
     /// Rows whose ranges were decompressed and hashed.
     pub checked_rows: u64,
+    /// Whether it is encrypted and there was no key: then only sums were compared.
+    pub unopened: bool,
     /// What is wrong, a sentence each; empty for a good backup.
     pub errors: Vec<String>,
 }
 
 impl Report {
-    /// Whether the backup can be restored.
+    /// Whether nothing is wrong.
     pub fn success(&self) -> bool {
         self.errors.is_empty()
     }
@@ -51,9 +52,16 @@ pub fn verify(store: &Store, id: &BackupId) -> Result<Report> {
             Err(error) => report.errors.push(error.to_string()),
         }
     }
-    if report.success() {
-        check_tables(store, &manifest, &mut report);
-        check_archive(store, &manifest, &mut report);
+    let keyless = store.keys().is_none_or(|keys| keys.identities.is_empty());
+    report.unopened = manifest.encryption.is_some() && keyless;
+    if report.success() && !report.unopened {
+        match Chain::open(store, id) {
+            Ok(chain) => {
+                check_tables(&chain, &mut report);
+                check_archive(&chain, &mut report);
+            }
+            Err(error) => report.errors.push(error.to_string()),
+        }
     }
     Ok(report)
 }
@@ -77,18 +85,18 @@ fn check_files(store: &Store, id: &BackupId, report: &mut Report) {
     }
 }
 
-fn check_tables(store: &Store, manifest: &Manifest, report: &mut Report) {
-    for table in manifest.database.iter().flat_map(|database| &database.tables) {
-        if let Err(error) = check_table(store, &manifest.id, table, report) {
+fn check_tables(chain: &Chain, report: &mut Report) {
+    for table in chain.database().iter().flat_map(|database| &database.tables) {
+        if let Err(error) = check_table(chain, table, report) {
             report.errors.push(error.context(format!("table {}", table.name)).to_string());
         }
     }
 }
 
-fn check_archive(store: &Store, manifest: &Manifest, report: &mut Report) {
-    let Some(part) = &manifest.files else { return };
+fn check_archive(chain: &Chain, report: &mut Report) {
+    let Some(part) = chain.files() else { return };
     let (mut files, mut bytes) = (0, 0);
-    let read = replay(store, &manifest.id, part, &mut |entry, contents| {
+    let read = replay(chain, &mut |entry, contents| {
         if let EntryKind::File { size, .. } = entry.kind {
             files += 1;
             bytes += size;
@@ -106,14 +114,13 @@ fn check_archive(store: &Store, manifest: &Manifest, report: &mut Report) {
     }
 }
 
-fn check_table(store: &Store, id: &BackupId, table: &TablePart, report: &mut Report) -> Result<()> {
-    let path = store.folder(id).join(ranges_path(&table.stem));
+fn check_table(chain: &Chain, table: &TablePart, report: &mut Report) -> Result<()> {
     let (mut rows, mut bytes) = (0, 0);
-    for range in RangeReader::open(&path)? {
-        let range = range?;
+    for range in chain.lines(&ranges_path(&table.stem))? {
+        let range: Range = range?;
         rows += range.rows;
         bytes += range.bytes;
-        read_range(store, &range)?;
+        read_range(chain, &range)?;
     }
     report.checked_rows += rows;
     if (rows, bytes) != (table.rows, table.bytes) {
@@ -125,7 +132,7 @@ fn check_table(store: &Store, id: &BackupId, table: &TablePart, report: &mut Rep
 }
 
 /// The statement of `range`, decompressed and checked against its hash.
-pub(crate) fn read_range(store: &Store, range: &Range) -> Result<Vec<u8>> {
+pub(crate) fn read_range(chain: &Chain, range: &Range) -> Result<Vec<u8>> {
     let Some(stored) = &range.stored else {
         return if range.rows == 0 {
             Ok(Vec::new())
@@ -133,8 +140,9 @@ pub(crate) fn read_range(store: &Store, range: &Range) -> Result<Vec<u8>> {
             Err(fault("a range with rows is stored nowhere"))
         };
     };
-    let path = store.folder(&stored.backup).join(format!("db/{}.sql.gz", stored.stem));
-    let mut opened = File::open(&path).map_err(file("open", &path))?;
+    let name = format!("db/{}.sql.gz", stored.stem);
+    let mut opened = chain.file(&stored.backup, &name)?;
+    let path = Path::new(stored.backup.as_str()).join(name);
     opened.seek(SeekFrom::Start(stored.offset)).map_err(file("read", &path))?;
     let mut sql = Vec::with_capacity(range.bytes as usize);
     // One byte more than promised is enough to notice that there is more.
@@ -144,18 +152,4 @@ pub(crate) fn read_range(store: &Store, range: &Range) -> Result<Vec<u8>> {
         return Err(fault(format!("the range at byte {} of {} is damaged", stored.offset, path.display())));
     }
     Ok(sql)
-}
-
-fn sha256(path: &Path) -> Result<(String, u64)> {
-    let mut opened = File::open(path).map_err(file("open", path))?;
-    let mut digest = Sha256::new();
-    let mut block = vec![0; 128 * 1024];
-    let mut bytes = 0;
-    loop {
-        let read = opened.read(&mut block).map_err(file("read", path))?;
-        let Some(part) = block.get(..read).filter(|part| !part.is_empty()) else { break };
-        digest.update(part);
-        bytes += read as u64;
-    }
-    Ok((hex(&digest.finalize()), bytes))
 }

@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<50> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<51> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -57,6 +57,7 @@ static DIRECTIVES: IniEntryDefs<50> = IniEntryDefs::new([
     system(c"slbp.cache_max_value_size", c""),
     system(c"slbp.cache_site_share", c""),
     system(c"slbp.backup_dir", c""),
+    secret(c"slbp.backup_encryption_key"),
     system(c"slbp.php_cli", c""),
     system(c"slbp.database_host", c""),
     system(c"slbp.database_user", c""),

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod encrypted;
 mod files;
 mod fixture;
 mod full;

@@ -20,13 +20,13 @@ use crate::files::tree;
 use crate::fixture::{assert_same, filled_database, lock, make, opts, run_sql, server, state, store};
 
 /// A small site: a database and two folders, one of which holds an excluded one.
-struct Site {
-    database: Database,
+pub struct Site {
+    pub database: Database,
     folder: TempDir,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let site = Self { database: filled_database(), folder: TempDir::new().unwrap() };
         for (name, contents) in [
             ("uploads/a.txt", "a"),
@@ -41,11 +41,11 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, contents: &str) {
+    pub fn write(&self, name: &str, contents: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, contents).unwrap();
@@ -64,17 +64,17 @@ impl Site {
         }
     }
 
-    fn backup(&self, store: &Store, kind: BackupType) -> Manifest {
+    pub fn backup(&self, store: &Store, kind: BackupType) -> Manifest {
         make(store, &self.request(kind)).unwrap()
     }
 
-    fn restore(&self, store: &Store, id: &BackupId) -> Result<Outcome> {
+    pub fn restore(&self, store: &Store, id: &BackupId) -> Result<Outcome> {
         let mut request = Request::all(id.clone(), Some(opts(&self.database)));
         request.maintenance = Some(self.path(".maintenance"));
         Plan::new(store, &request)?.execute(&lock(store), &SystemClock)
     }
 
-    fn everything(&self) -> std::collections::BTreeMap<String, String> {
+    pub fn everything(&self) -> std::collections::BTreeMap<String, String> {
         let mut all = state(&self.database);
         for (path, what) in tree(self.folder.path()) {
             all.insert(format!("file {}", path.display()), what);

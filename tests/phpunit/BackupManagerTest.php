@@ -360,6 +360,39 @@ final class BackupManagerTest extends TestCase
         proc_close($grep);
     }
 
+    public function testAnEncryptedBackupOpensWithItsKeyAlone(): void
+    {
+        MariaDb::run(['age-keygen', '-o', "{$this->folder}/key.txt"]);
+        MariaDb::run(['age-keygen', '-o', "{$this->folder}/other.txt"]);
+        $manager = $this->manager(['encryption_key' => "{$this->folder}/key.txt"]);
+        self::assertTrue($this->backup($manager)['encrypted']);
+        $this->site->query('DELETE FROM wp_posts WHERE id > 900');
+        $expected = $this->checksums();
+        $id = $manager->create_backup('incremental', options: ['async' => true])['backup_id'];
+        self::assertSame('completed', $this->ended($manager, $id)['status']);
+        self::assertSame('incremental', $manager->get_backup_info($id)['type']);
+        $check = $manager->verify_backup($id);
+        self::assertTrue($check['success'] && $check['contents_checked'], $check['message']);
+
+        $this->site->query("UPDATE wp_posts SET title = 'as it was'");
+        $public = preg_match('/age1\w+/', file_get_contents("{$this->folder}/key.txt"), $found) ? $found[0] : '';
+        $check = $this->manager(['encryption_key' => $public])->verify_backup($id);
+        self::assertTrue($check['success'] && !$check['contents_checked'], $check['message']);
+        self::assertStringContainsString('names no identity', $check['message']);
+        foreach ([[], ['encryption_key' => "{$this->folder}/other.txt"]] as $config) {
+            $result = $this->manager($config)->restore_backup($id);
+            self::assertFalse($result['success']);
+            self::assertStringContainsString($config ? 'none of the configured keys opens it' : 'names no identity', $result['message']);
+            self::assertSame(900, $this->number("SELECT COUNT(*) FROM wp_posts WHERE title = 'as it was'"));
+        }
+
+        self::assertTrue($manager->restore_backup($id)['success']);
+        self::assertSame($expected, $this->checksums());
+        $grep = proc_open(['grep', '-rlE', 'AGE-SECRET-KEY-1[A-Z0-9]', "{$this->folder}/backups"], [1 => ['pipe', 'w']], $pipes);
+        self::assertSame('', stream_get_contents($pipes[1]), 'the key went through the pipe');
+        proc_close($grep);
+    }
+
     /** @return array<string, mixed> The report of work that ended. */
     private function ended(SLBP_Backup_Manager $manager, string $id): array
     {
@@ -450,7 +483,8 @@ final class BackupManagerTest extends TestCase
             'key' => [static fn () => new SLBP_Backup_Manager(['retention_day' => 1]), "did you mean 'retention_days'"],
             'value' => [static fn () => new SLBP_Backup_Manager(['retention_days' => 'many']), 'retention_days'],
             'folder' => [static fn () => new SLBP_Backup_Manager(['backup_dir' => 'backups']), 'absolute path'],
-            'encryption' => [static fn () => new SLBP_Backup_Manager(['encryption_key' => 'secret']), 'cannot encrypt'],
+            'encryption' => [static fn () => new SLBP_Backup_Manager(['encryption_key' => 'secret']), "encryption_key: key 1: expected 'age1…'"],
+            'no key' => [static fn () => new SLBP_Backup_Manager(['encryption_key' => '/nowhere/key.txt']), 'encryption_key: cannot read the file'],
         ];
     }
 

@@ -286,7 +286,8 @@ def test_the_schedule_makes_what_is_due_once(backups):
 
 def test_the_settings_over_rest(backups, admin):
     options.store(backups.site, "slbp_backup_config", {"backup_dir": str(backups.folder), "database": {"password": "hunter2"}})
-    for place in ({"backup_dir": "/tmp/elsewhere"}, {"files": {"roots": ["/etc"]}}, {"database": {"host": "192.0.2.1"}}):
+    places = ({"backup_dir": "/tmp/elsewhere"}, {"files": {"roots": ["/etc"]}}, {"database": {"host": "192.0.2.1"}}, {"encryption_key": "/etc/passwd"})
+    for place in places:
         assert admin.api("POST", "/backup/config", json=place).status_code == 400
     changed = admin.api("POST", "/backup/config", json={"retention_days": 7})
 
@@ -294,6 +295,28 @@ def test_the_settings_over_rest(backups, admin):
     assert changed.json()["retention_days"] == 7
     assert changed.json()["backup_dir"] == str(backups.folder)
     assert "hunter2" not in changed.text
+
+
+def test_an_encrypted_backup_has_the_secrets_that_a_clear_one_leaves_out(backups, admin):
+    key = backups.site.state / "backup.key"
+    key.unlink(missing_ok=True)
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    backups.site.account.claim(key)
+    options.store(backups.site, "slbp_alert_config", {"channels": {"webhook_url": "https://example.com/hunter2"}})
+    clear = backups.create(components=["config"])
+    options.store(backups.site, "slbp_backup_config", {"backup_dir": str(backups.folder), "encryption_key": str(key)})
+
+    changed = admin.api("POST", "/backup/config", json={"retention_days": 7})
+    sealed = backups.create(components=["config"])
+
+    assert changed.json()["encrypted_for"][0].startswith("age1"), "a change over the network leaves the key alone"
+    assert str(key) not in changed.text
+    assert "hunter2" not in (backups.folder / clear / "config" / "config.json").read_text()
+    command = ["age", "-d", "-i", key, backups.folder / sealed / "config" / "config.json.age"]
+    opened = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert opened["options"]["slbp_alert_config"]["channels"]["webhook_url"] == "https://example.com/hunter2"
+    assert opened["withheld"] == ["slbp_backup_config.encryption_key"]
+    assert admin.api("GET", "/backup/list").json()["backups"][0]["encrypted"]
 
 
 def test_watching_is_not_charged(backups, admin, visitor):

@@ -65,8 +65,8 @@ class SLBP_Backup_Command {
 	 * : The backup.
 	 */
 	public function verify( array $arguments ): void {
-		$check = $this->attempt( static fn( $manager ) => self::sentence( $manager->verify_backup( $arguments[0] ) ) );
-		WP_CLI::success( "{$check['checked_files']} files, {$check['checked_rows']} rows." );
+		$check = $this->attempt( static fn( $manager ) => $manager->verify_backup( $arguments[0] ) );
+		WP_CLI::success( $check['message'] );
 	}
 
 	/**
@@ -171,12 +171,5 @@ class SLBP_Backup_Command {
 			WP_CLI::error( $report['message'] );
 		}
 		return $report;
-	}
-
-	/**
-	 * The errors of a check as the reason of a failure.
-	 */
-	private static function sentence( array $check ): array {
-		return $check + array( 'message' => implode( ' ', $check['errors'] ) );
 	}
 }

@@ -17,12 +17,13 @@ use std::thread;
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts};
 
+use super::super::chain::Chain;
 use super::super::fault::{database, fault};
 use super::super::format::{DatabasePart, Lineage, Object, RangeReader, Sum, TablePart};
 use super::super::gzip::{Pool, cores};
 use super::super::id::BackupId;
 use super::super::progress::Progress;
-use super::super::store::{Draft, Store, hex};
+use super::super::store::{Draft, hex};
 use super::read::TableReader;
 use super::schema::{self, Table, TableFilter};
 use super::snapshot::Snapshot;
@@ -38,9 +39,7 @@ pub(crate) struct Dump<'a> {
     pub filter: &'a TableFilter,
     pub id: &'a BackupId,
     pub pool: &'a Pool,
-    pub store: &'a Store,
-    /// The parent's id and its database component.
-    pub parent: Option<(&'a BackupId, &'a DatabasePart)>,
+    pub parent: Option<&'a Chain>,
     pub progress: &'a Progress<'a>,
 }
 
@@ -95,7 +94,7 @@ impl<'a> Attempt<'a> {
         let name = name.ok_or_else(|| fault("the connection names no database"))?;
         let tables = schema::tables(conn, work.filter)?;
         let objects = schema::objects(conn, work.filter)?;
-        let stems = stems(&tables);
+        let stems = if draft.is_encrypted() { numbers(&tables) } else { stems(&tables) };
         work.progress.expect(tables.iter().map(|table| table.estimated_bytes).sum(), tables.len() as u64);
         let stop = AtomicBool::new(false);
         Ok(Self { work, draft, moved, stop, snapshot, name, server, tables, stems, objects })
@@ -104,6 +103,7 @@ impl<'a> Attempt<'a> {
     fn run(mut self) -> Result<(DatabasePart, Vec<Sum>)> {
         let outcomes = self.read_tables()?;
         let mut sums = self.write_around(&outcomes)?;
+        let lineage = Lineage::of(self.work.id, self.parent().map(|part| &part.lineage));
         let mut tables = Vec::with_capacity(self.tables.len());
         let mut largest_statement = 0;
         for ((table, stem), outcome) in self.tables.into_iter().zip(self.stems).zip(outcomes) {
@@ -112,7 +112,7 @@ impl<'a> Attempt<'a> {
             sums.extend(outcome.written.sums);
         }
         let part = DatabasePart {
-            lineage: Lineage::of(self.work.id, self.work.parent.map(|(_, part)| &part.lineage)),
+            lineage,
             name: self.name,
             filter: self.work.filter.clone(),
             server: self.server,
@@ -198,24 +198,27 @@ impl<'a> Attempt<'a> {
 
     /// The table in the parent, when it had the same definition.
     fn parent_of(&self, table: &Table) -> Option<&'a TablePart> {
-        let (_, parent) = self.work.parent?;
         let same = |part: &&TablePart| {
             part.name == table.name
                 && part.create == table.create
                 && part.columns == table.columns
                 && part.key == table.key
         };
-        parent.tables.iter().find(same)
+        self.parent()?.tables.iter().find(same)
+    }
+
+    fn parent(&self) -> Option<&'a DatabasePart> {
+        self.work.parent.and_then(Chain::database)
     }
 
     fn parent_ranges(&self, table: &TablePart) -> Result<RangeReader> {
-        let (id, _) = self.work.parent.ok_or_else(|| fault("there is no parent"))?;
-        RangeReader::open(&self.work.store.folder(id).join(ranges_path(&table.stem)))
+        let parent = self.work.parent.ok_or_else(|| fault("there is no parent"))?;
+        parent.lines(&ranges_path(&table.stem))
     }
 
     /// Writes the SQL before and after the rows.
     fn write_around(&self, outcomes: &[Outcome]) -> Result<Vec<Sum>> {
-        let parent = self.work.parent.map(|(_, part)| part);
+        let parent = self.parent();
         let gone = |part: &&TablePart| !self.tables.iter().any(|table| table.name == part.name);
         let removals = Removals {
             objects: parent.map(|part| part.objects.as_slice()).unwrap_or_default(),
@@ -257,6 +260,11 @@ fn part(table: Table, stem: String, outcome: &Outcome) -> TablePart {
         stored: outcome.written.stored,
         recreated: outcome.recreated,
     }
+}
+
+/// File stems that say nothing of the tables.
+fn numbers(tables: &[Table]) -> Vec<String> {
+    (1..=tables.len()).map(|number| format!("100-{number:05}")).collect()
 }
 
 /// File stems, one for each table: `100-` sorts them between what goes before and after, and a

@@ -13,12 +13,11 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Opts};
 use serde::{Deserialize, Serialize};
 
+use super::super::chain::Chain;
 use super::super::fault::{database, fault};
-use super::super::format::{RangeReader, TablePart};
+use super::super::format::TablePart;
 use super::super::gzip::cores;
-use super::super::id::BackupId;
 use super::super::progress::Progress;
-use super::super::store::Store;
 use super::super::verify::read_range;
 use super::column::identifier;
 use super::definition::{renamed, without_foreign_keys};
@@ -60,8 +59,7 @@ impl Shadow {
 /// Loading the tables of a backup.
 pub(crate) struct Load<'a> {
     pub opts: &'a Opts,
-    pub store: &'a Store,
-    pub id: &'a BackupId,
+    pub chain: &'a Chain,
     pub tables: Vec<(&'a TablePart, &'a Shadow)>,
     pub progress: &'a Progress<'a>,
 }
@@ -101,9 +99,9 @@ impl Load<'_> {
         let mut rows = 0;
         let mut uncommitted = 0;
         run(conn, "SET autocommit=0")?;
-        for range in RangeReader::open(&self.store.folder(self.id).join(ranges_path(&table.stem)))? {
+        for range in self.chain.lines(&ranges_path(&table.stem))? {
             let range = range?;
-            let sql = read_range(self.store, &range)?;
+            let sql = read_range(self.chain, &range)?;
             if !sql.is_empty() {
                 let values = std::str::from_utf8(&sql).ok().and_then(|sql| sql.strip_prefix(head.as_str()));
                 let values = values.ok_or_else(|| fault("a range is not an insert into it"))?;
@@ -141,11 +139,10 @@ fn create_shadow(conn: &mut Conn, table: &TablePart, shadow: &Shadow) -> Result<
     }
 }
 
-/// Whether the shadow of `table` holds exactly what the backup `id` has, read back row by row.
+/// Whether the shadow of `table` holds exactly what the backup has, read back row by row.
 pub(crate) fn is_exact(
     conn: &mut Conn,
-    store: &Store,
-    id: &BackupId,
+    chain: &Chain,
     (table, shadow): (&TablePart, &Shadow),
     progress: &Progress<'_>,
 ) -> Result<bool> {
@@ -169,7 +166,7 @@ pub(crate) fn is_exact(
         moved: &still,
         progress,
     };
-    reader.has_rows_of(RangeReader::open(&store.folder(id).join(ranges_path(&table.stem)))?)
+    reader.has_rows_of(chain.lines(&ranges_path(&table.stem))?)
 }
 
 /// Drops the shadows, whether or not they were created.

@@ -12,7 +12,7 @@ use flate2::Compression;
 use mysql::Value;
 
 use super::super::fault::file;
-use super::super::format::{LineWriter, Range, SQL_HEADER, Stored, Sum};
+use super::super::format::{LineWriter, RANGES, Range, SQL_HEADER, Stored, Sum};
 use super::super::gzip::{LEVEL, Pending, Pool, member};
 use super::super::id::BackupId;
 use super::super::store::{Draft, SummedFile};
@@ -37,7 +37,7 @@ pub(crate) fn insert_head(table: &str, columns: &[Column]) -> String {
 
 /// The path of a table's ranges in a backup.
 pub(crate) fn ranges_path(stem: &str) -> String {
-    format!("db/{stem}.ranges.gz")
+    format!("db/{stem}{RANGES}")
 }
 
 /// Rows of one range as they gather.

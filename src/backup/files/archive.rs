@@ -17,6 +17,7 @@ use std::path::Path;
 use blake3::{Hash, Hasher};
 use tar::{Builder, EntryType, Header};
 
+use super::super::chain::Chain;
 use super::super::fault::file;
 use super::super::format::{ArchivePath, Entry, EntryKind, EntryReader, FilesPart, LineWriter, Lineage};
 use super::super::gzip::{GzipWriter, Pool};
@@ -36,14 +37,15 @@ pub(crate) struct FileBackup<'a> {
     pub id: &'a BackupId,
     pub pool: &'a Pool,
     pub store: &'a Store,
-    pub parent: Option<(&'a BackupId, &'a FilesPart)>,
+    pub parent: Option<&'a Chain>,
     pub progress: &'a Progress<'a>,
 }
 
 /// Writes the files component into `draft`.
 pub(crate) fn archive(work: &FileBackup<'_>, draft: &mut Draft) -> Result<FilesPart> {
     let roots = work.source.sorted_roots()?;
-    let (roots_count, known) = (roots.len() as u64, work.parent.map_or(0, |(_, part)| part.bytes));
+    let (roots_count, known) =
+        (roots.len() as u64, work.parent.and_then(Chain::files).map_or(0, |part| part.bytes));
     work.progress.expect(known, roots_count);
     let walk = Walk::new(work.source, &[work.store.root()]);
     let mut archiver = Archiver::begin(work, draft)?;
@@ -69,8 +71,8 @@ struct Archiver<'a> {
 
 impl<'a> Archiver<'a> {
     fn begin(work: &'a FileBackup<'a>, draft: &Draft) -> Result<Self> {
-        let parent =
-            work.parent.map(|(id, _)| EntryReader::open(&work.store.folder(id).join(INDEX))).transpose()?;
+        let parent = work.parent.map(|chain| chain.lines(INDEX)).transpose()?;
+        let lineage = work.parent.and_then(Chain::files).map(|part| &part.lineage);
         let mut tar = Builder::new(GzipWriter::new(work.pool, draft.create(ARCHIVE)?));
         tar.follow_symlinks(false);
         let mut archiver = Self {
@@ -81,7 +83,7 @@ impl<'a> Archiver<'a> {
             next: None,
             parent,
             part: FilesPart {
-                lineage: Lineage::of(work.id, work.parent.map(|(_, part)| &part.lineage)),
+                lineage: Lineage::of(work.id, lineage),
                 roots: work.source.roots.clone(),
                 exclude: work.source.exclude.clone(),
                 files: 0,

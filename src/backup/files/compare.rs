@@ -32,20 +32,15 @@ impl Differences {
     }
 }
 
-/// Compares `roots` with the index at `index`: kind, size, permissions and time of change, and with
+/// Compares `roots` with `index`: kind, size, permissions and time of change, and with
 /// `contents` every byte of every file.
 pub(crate) fn compare(
-    index: &Path,
+    index: EntryReader,
     source: &Source,
     closed: &[&Path],
     contents: bool,
 ) -> Result<Differences> {
-    let mut comparer = Comparer {
-        index: EntryReader::open(index)?,
-        next: None,
-        contents,
-        differences: Differences::default(),
-    };
+    let mut comparer = Comparer { index, next: None, contents, differences: Differences::default() };
     comparer.advance()?;
     let walk = Walk::new(source, closed);
     for root in source.sorted_roots()? {

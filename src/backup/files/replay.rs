@@ -5,34 +5,30 @@
 //! index does not name is old or foreign: it is never handed on, so a crafted archive cannot bring
 //! in a path, a device or a hard link.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, EntryType};
 
+use super::super::chain::{Chain, Stored};
 use super::super::fault::{fault, file};
-use super::super::format::{ArchivePath, Entry, EntryKind, EntryReader, FilesPart};
+use super::super::format::{ArchivePath, Entry, EntryKind, EntryReader};
 use super::super::id::BackupId;
-use super::super::store::Store;
 use super::{ARCHIVE, INDEX};
 use crate::error::Result;
 
-/// Calls `visit` with every entry of the backup `id` and its contents (empty but for files), those
+/// Calls `visit` with every entry of the backup and its contents (empty but for files), those
 /// of the oldest archive first. The bytes were compared with the index when `visit` returns and
 /// read them all.
 pub(crate) fn replay(
-    store: &Store,
-    id: &BackupId,
-    part: &FilesPart,
+    chain: &Chain,
     visit: &mut dyn FnMut(&Entry, &mut dyn Read) -> Result<()>,
 ) -> Result<()> {
-    let index = store.folder(id).join(INDEX);
-    for owner in &part.lineage.chain {
-        let mut wanted = Wanted { entries: EntryReader::open(&index)?, owner };
+    for owner in chain.files().iter().flat_map(|part| &part.lineage.chain) {
+        let mut wanted = Wanted { entries: chain.lines(INDEX)?, owner };
         let Some(first) = wanted.next()? else { continue };
-        replay_archive(&store.folder(owner).join(ARCHIVE), first, &mut wanted, visit)?;
+        replay_archive(chain.file(owner, ARCHIVE)?, first, &mut wanted, visit)?;
     }
     Ok(())
 }
@@ -59,12 +55,13 @@ impl Wanted<'_> {
 }
 
 fn replay_archive(
-    path: &Path,
+    stored: Stored,
     first: Entry,
     wanted: &mut Wanted<'_>,
     visit: &mut dyn FnMut(&Entry, &mut dyn Read) -> Result<()>,
 ) -> Result<()> {
-    let mut archive = Archive::new(MultiGzDecoder::new(File::open(path).map_err(file("open", path))?));
+    let path = &Path::new(wanted.owner.as_str()).join(ARCHIVE);
+    let mut archive = Archive::new(MultiGzDecoder::new(stored));
     let mut next = Some(first);
     for member in archive.entries().map_err(file("read", path))? {
         let Some(entry) = &next else { break };

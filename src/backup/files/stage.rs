@@ -13,23 +13,17 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::fs::{chownat, fchmod, futimens, mkdirat, openat, symlinkat, utimensat};
 
+use super::super::chain::Chain;
 use super::super::fault::{fault, file};
-use super::super::format::{ArchivePath, Entry, EntryKind, FilesPart};
-use super::super::id::BackupId;
-use super::super::store::Store;
+use super::super::format::{ArchivePath, Entry, EntryKind};
 use super::replay::replay;
 use crate::error::Result;
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Unpacks the files of the backup `id`. Each target is the name of a root and the existing empty
+/// Unpacks the files of a backup. Each target is the name of a root and the existing empty
 /// folder that its contents go to; roots that are no target are left out.
-pub(crate) fn stage(
-    store: &Store,
-    id: &BackupId,
-    part: &FilesPart,
-    targets: &[(&str, PathBuf)],
-) -> Result<()> {
+pub(crate) fn stage(chain: &Chain, targets: &[(&str, PathBuf)]) -> Result<()> {
     let mut stages = Vec::with_capacity(targets.len());
     for (name, folder) in targets {
         let root =
@@ -37,7 +31,7 @@ pub(crate) fn stage(
         stages.push(Stage { name, root, links: Vec::new(), folders: Vec::new() });
     }
     let chown = rustix::process::geteuid().is_root();
-    replay(store, id, part, &mut |entry, contents| {
+    replay(chain, &mut |entry, contents| {
         let found = stages
             .iter_mut()
             .find_map(|stage| Some((below(entry.path.as_bytes(), stage.name)?.to_vec(), stage)));

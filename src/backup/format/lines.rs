@@ -3,10 +3,8 @@
 //! They are written and read line by line, so a list of any length takes constant memory, and
 //! `gunzip -c` shows it to a person.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::marker::PhantomData;
-use std::path::Path;
 
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
@@ -14,7 +12,8 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::super::fault::{fault, file, malformed};
+use super::super::chain::Stored;
+use super::super::fault::{fault, malformed};
 use crate::error::Result;
 
 /// Writes a list.
@@ -40,17 +39,16 @@ impl<W: Write> LineWriter<W> {
 
 /// Reads a list of `T`.
 pub struct LineReader<T> {
-    lines: io::Lines<BufReader<MultiGzDecoder<File>>>,
+    lines: io::Lines<BufReader<MultiGzDecoder<Stored>>>,
     name: String,
     items: PhantomData<T>,
 }
 
 impl<T> LineReader<T> {
-    /// Opens the file at `path`.
-    pub fn open(path: &Path) -> Result<Self> {
-        let opened = File::open(path).map_err(file("open", path))?;
-        let lines = BufReader::new(MultiGzDecoder::new(opened)).lines();
-        Ok(Self { lines, name: path.display().to_string(), items: PhantomData })
+    /// Reads `stored`, which errors call `name`.
+    pub(crate) fn new(stored: Stored, name: String) -> Self {
+        let lines = BufReader::new(MultiGzDecoder::new(stored)).lines();
+        Self { lines, name, items: PhantomData }
     }
 }
 

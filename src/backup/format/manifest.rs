@@ -7,8 +7,8 @@ use super::super::database::column::Column;
 use super::super::files::Root;
 use super::super::id::BackupId;
 
-/// The version of the folder's format. A reader refuses a newer one.
-pub const FORMAT: u32 = 1;
+/// The version of the folder's format: 1, and 2 where it is encrypted. A reader refuses a newer one.
+pub const FORMAT: u32 = 2;
 
 /// What a backup builds on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ impl Component {
 /// A backup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// 1, or 2 with [`Manifest::encryption`].
     pub format: u32,
     /// The backup's id, also its folder's name.
     pub id: BackupId,
@@ -109,6 +109,9 @@ pub struct Manifest {
     pub size: u64,
     /// The version of slbp that wrote it.
     pub tool: String,
+    /// How it is encrypted; the two parts below are then in [`Contents`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// The database component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabasePart>,
@@ -117,14 +120,65 @@ pub struct Manifest {
     pub files: Option<FilesPart>,
 }
 
+/// What an encrypted backup tells everybody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// The recipients, abbreviated: which key is wanted.
+    pub recipients: Vec<String>,
+    /// On what the database builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Lineage>,
+    /// On what the files build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Lineage>,
+    /// How many files could not be read.
+    #[serde(default)]
+    pub unreadable_count: u64,
+}
+
+/// What an encrypted backup tells who has a key: `contents.json.age`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The database component.
+    pub database: Option<DatabasePart>,
+    /// The files component.
+    pub files: Option<FilesPart>,
+}
+
 impl Manifest {
     /// On what `component` builds; `None` when it is not in this backup.
     pub fn lineage(&self, component: Component) -> Option<&Lineage> {
+        let told = self.encryption.as_ref();
         match component {
-            Component::Database => self.database.as_ref().map(|part| &part.lineage),
-            Component::Files => self.files.as_ref().map(|part| &part.lineage),
+            Component::Database => {
+                let part = self.database.as_ref().map(|part| &part.lineage);
+                part.or_else(|| told?.database.as_ref())
+            }
+            Component::Files => {
+                let part = self.files.as_ref().map(|part| &part.lineage);
+                part.or_else(|| told?.files.as_ref())
+            }
             Component::Config => None,
         }
+    }
+
+    /// How many files could not be read. With one of them the backup is partial.
+    pub fn unreadable_count(&self) -> u64 {
+        let told = self.encryption.as_ref().map(|told| told.unreadable_count);
+        self.files.as_ref().map(|files| files.unreadable_count).or(told).unwrap_or(0)
+    }
+
+    /// What of it is told to everybody when the backup is encrypted for `recipients`, and what is not.
+    pub fn split(self, recipients: Vec<String>) -> (Self, Contents) {
+        let encryption = Encryption {
+            recipients,
+            database: self.lineage(Component::Database).cloned(),
+            files: self.lineage(Component::Files).cloned(),
+            unreadable_count: self.unreadable_count(),
+        };
+        let (database, files) = (self.database, self.files);
+        let clear = Self { encryption: Some(encryption), database: None, files: None, ..self };
+        (clear, Contents { database, files })
     }
 
     /// Every backup that restoring this one reads, oldest first, its own id last.

@@ -17,6 +17,12 @@
 //! <id>/config/config.json       options, versions, constants by name
 //! ```
 //!
+//! With encryption every file but `manifest.json`, `SHA256SUMS`, the guides and the chains has `.age` at
+//! its end, tables have numbers for names, and two files are new: `contents.json.age`, the part of the
+//! manifest that names tables and folders, and `SHA256SUMS.age`, which no one without a key can adapt to
+//! files that were changed. In the clear are the times, sizes and ids that listing, retention and a copy
+//! to another place need.
+//!
 //! `gunzip -c db/*.sql.gz | mariadb NAME` restores a full backup, because the names sort in
 //! restore order.
 
@@ -31,14 +37,18 @@ pub use entries::{ArchivePath, Entry, EntryKind, EntryReader};
 pub use guide::{RESTORE_SCRIPT, restore_text};
 pub use lines::{LineReader, LineWriter};
 pub use manifest::{
-    BackupType, Component, DatabasePart, FORMAT, FilesPart, Lineage, Manifest, Object, ObjectKind, Purpose,
-    TablePart,
+    BackupType, Component, Contents, DatabasePart, Encryption, FORMAT, FilesPart, Lineage, Manifest, Object,
+    ObjectKind, Purpose, TablePart,
 };
 pub use ranges::{Range, RangeReader, Stored};
 pub use sums::{Sum, parse_sums, render_sums};
 
 /// The manifest's file name. It is written last.
 pub const MANIFEST: &str = "manifest.json";
+/// Where an encrypted backup has what its manifest does not tell.
+pub const CONTENTS: &str = "contents.json";
+/// How the names of lists of ranges end.
+pub(crate) const RANGES: &str = ".ranges.gz";
 /// The checksums' file name.
 pub const SUMS: &str = "SHA256SUMS";
 /// Where SQL that goes before the rows is.

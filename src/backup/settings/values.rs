@@ -1,10 +1,12 @@
 //! Reading one value each: what it may be, and what was expected where it is something else.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::{Notify, Site};
+use crate::backup::age::Keys;
 use crate::backup::database::TableFilter;
 use crate::backup::files::{Root, Source};
 use crate::backup::format::Component;
@@ -70,6 +72,23 @@ pub(super) fn level(value: &Value) -> Result<u32, String> {
         Ok(false) => Ok(0),
         Err(_) => number(value).and_then(|level| up_to(level, 9)),
     }
+}
+
+/// Age keys, or the absolute path of a file with them; `None` for an empty text.
+pub(super) fn keys(value: &Value) -> Result<Option<Keys>, String> {
+    let text = match value {
+        Value::String(text) => text.trim().to_owned(),
+        list => strings(list).ok_or("expected age keys as a string or a list of strings")?.join(" "),
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !text.starts_with('/') {
+        return Keys::parse(&text).map(Some);
+    }
+    let contents =
+        fs::read_to_string(&text).map_err(|error| format!("cannot read the file it names: {error}"))?;
+    Keys::parse(&contents).map(Some).map_err(|wrong| format!("in the file it names, {wrong}"))
 }
 
 pub(super) fn every(value: &Value) -> Result<Every, String> {

@@ -38,7 +38,7 @@ const OPTIONS: [&str; 18] = [
     "permalink_structure",
 ];
 
-/// Keys whose values are never written, in whatever option they stand.
+/// Keys whose values are only written into encrypted backups, in whatever option they stand.
 const SECRETS: [&str; 12] = [
     "password",
     "pass",
@@ -53,6 +53,10 @@ const SECRETS: [&str; 12] = [
     "encryption_key",
     "webhook_url",
 ];
+
+/// What not even an encrypted backup has: a key is of no use behind itself, and restoring an old backup
+/// must not bring an old key back.
+const KEYS: [&str; 1] = ["encryption_key"];
 
 /// Options that tell a person how the site was, and are not set again.
 const FACTS: [&str; 5] = ["siteurl", "home", "active_plugins", "template", "stylesheet"];
@@ -77,8 +81,8 @@ pub fn is_web() -> bool {
     PhpEnvironment.constant("PHP_SAPI").is_none_or(|name| name != "cli")
 }
 
-/// The site's configuration of now.
-pub fn document(options: &HostOptions) -> Document {
+/// The site's configuration of now, with its secrets when the backup is `encrypted`.
+pub fn document(options: &HostOptions, encrypted: bool) -> Document {
     let environment = PhpEnvironment;
     let mut facts = Map::new();
     facts.insert("slbp".to_owned(), VERSION.into());
@@ -91,7 +95,8 @@ pub fn document(options: &HostOptions) -> Document {
         facts.insert(name.to_owned(), options.get(name).unwrap_or(Value::Null));
     }
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    Document::gather(&Settings { options: owned(&OPTIONS), secrets: owned(&SECRETS), facts }, options)
+    let secrets = if encrypted { owned(&KEYS) } else { owned(&SECRETS) };
+    Document::gather(&Settings { options: owned(&OPTIONS), secrets, facts }, options)
 }
 
 /// Puts into the folder of the backups what keeps Apache from serving it. Where a web server reads no

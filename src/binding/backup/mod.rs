@@ -89,8 +89,8 @@ impl HostedBackups {
     pub fn job(&self, work: Work) -> Result<Job> {
         let (option, site) = (self.options.get(OPTION), host::site());
         let recorder = Recorder::new(&PhpEnvironment);
-        Settings::read(&self.config, option.as_ref(), &recorder, &site)?;
-        let document = host::document(&self.options);
+        let settings = Settings::read(&self.config, option.as_ref(), &recorder, &site)?;
+        let document = host::document(&self.options, settings.encryption.is_some());
         let environment = recorder.into_recorded();
         Ok(Job { config: self.config.clone(), option, environment, site, document, work })
     }

@@ -23,9 +23,9 @@ use crate::ports::{Environment, Options};
 /// The constant with the token of scripts that restore a site.
 const TOKEN: &str = "SLBP_BACKUP_TOKEN";
 
-/// Where backups, the database and the site's folders are. The network may repeat them and not change
-/// them: whoever could would read any file that PHP can.
-const PLACES: [&str; 3] = ["backup_dir", "database", "files"];
+/// Where backups, the database and the site's folders are, and who can read backups. The network may
+/// repeat them and not change them: whoever could would read any file that PHP can.
+const PLACES: [&str; 4] = ["backup_dir", "database", "files", "encryption_key"];
 
 /// Shorter tokens could be guessed.
 const LEAST_TOKEN: usize = 32;
@@ -193,6 +193,7 @@ impl HostedBackups {
             "retention_days": settings.retention.days,
             "monthly_retention_months": settings.retention.monthly_months,
             "enabled": settings.schedule.is_some(),
+            "encrypted_for": settings.encryption.map(|keys| keys.names()),
         }))
     }
 

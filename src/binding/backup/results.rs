@@ -144,11 +144,25 @@ pub fn verified(id: &BackupId, report: &Report) -> Value {
     json!({
         "success": report.success(),
         "backup_id": id,
+        "message": verdict(report),
+        "contents_checked": !report.unopened,
         "checked_files": report.checked_files,
         "checked_bytes": report.checked_bytes,
         "checked_rows": report.checked_rows,
         "errors": report.errors,
     })
+}
+
+fn verdict(report: &Report) -> String {
+    let (files, rows) = (report.checked_files, report.checked_rows);
+    match (report.success(), report.unopened) {
+        (false, _) => report.errors.join("; "),
+        (true, false) => format!("{files} files and {rows} rows are what was written."),
+        (true, true) => format!(
+            "{files} files are what was written. They were not opened: the backup is encrypted, and \
+             encryption_key names no identity (AGE-SECRET-KEY-1…) to open it with."
+        ),
+    }
 }
 
 /// A check that could not be done.
