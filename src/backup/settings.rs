@@ -377,6 +377,27 @@ mod tests {
     }
 
     #[test]
+    fn a_key_comes_from_the_nearest_place_and_is_never_shown() {
+        let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+        let read = |config: Value, env: &std::collections::HashMap<&str, &str>| {
+            Settings::read(&config, None, env, &site()).map(|settings| settings.encryption)
+        };
+        let env = [("slbp.backup_encryption_key", recipient)].into();
+        assert_eq!(read(json!({}), &env).unwrap().unwrap().names(), ["age1zvkyg2…unujwj"]);
+        assert!(read(json!({"encryption_key": ""}), &env).unwrap().is_none());
+        let env =
+            [("SLBP_BACKUP_ENCRYPTION_KEY", "hunter2"), ("slbp.backup_encryption_key", recipient)].into();
+        let error = read(json!({}), &env).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        let text = error.to_string();
+        assert!(text.starts_with("constant SLBP_BACKUP_ENCRYPTION_KEY: key 1"), "{text}");
+        let listed = json!({"encryption_key": [recipient, "AGE-SECRET-KEY-1HUNTER2"]});
+        let error = format!("{text} {}", read(listed, &env).unwrap_err());
+        assert!(error.contains("encryption_key: key 2: this identity is mistyped"), "{error}");
+        assert!(!error.to_lowercase().contains("hunter2"), "{error}");
+    }
+
+    #[test]
     fn a_folder_inside_the_site_keeps_its_path_and_another_its_name() {
         let roots = json!({"files": {"roots": ["/srv/www/wp-content/uploads", "/var/lib/courses"]}});
         let settings = read(roots, json!(null)).unwrap();
