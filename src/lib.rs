@@ -15,6 +15,7 @@ pub mod error;
 pub mod limiter;
 pub mod metrics;
 pub mod ports;
+pub mod query;
 pub mod queue;
 pub mod remote;
 pub mod shm;

@@ -5,7 +5,8 @@
  */
 
 /**
- * Caches values in memory that all php-fpm workers share, and in Redis or Memcached behind it.
+ * Caches values in memory that all php-fpm workers share, and in Redis or Memcached behind it; watches what the
+ * site asks of its database.
  *
  * Values: null, bool, int, float, strings of any bytes, arrays, objects. References in arrays are
  * followed. Objects come back as new ones, without their constructor having run; `__serialize`,
@@ -36,6 +37,21 @@
  *     linked: bool,
  *     counters: array<string, int>
  * }
+ * @phpstan-type QueryOptions array{
+ *     scope?: 'request'|'site', component?: string, search?: string, limit?: int,
+ *     order?: 'total_time'|'average_time'|'max_time'|'p95_time'|'count'|'last_seen'
+ * }
+ *     scope: this request, or all that shared memory knows of this site (default). component: as in a row.
+ *     search: part of the fingerprint. limit: 1 to 1000, default 50. order: largest first, default total_time.
+ * @phpstan-type QueryRow array{
+ *     id: string, fingerprint: string, verb: string, table: string, count: int, total_time: float,
+ *     average_time: float, max_time: float, p95_time: float, slow: int, failed: int, n_plus_one: int,
+ *     most_in_request: int, duplicates: int, requests: int, component: string, call_site: string, hint: string,
+ *     last_seen: int
+ * }
+ *     A query from one place. Times in seconds, p95_time within a fifth; slow, failed and duplicates count
+ *     executions, n_plus_one and requests count requests; component is 'plugin:slug', 'mu-plugin:slug',
+ *     'theme:slug', 'core' or 'other'; last_seen is unix time. The fingerprint has `?` for every value.
  */
 class SLBP_Performance_Optimizer
 {
@@ -53,9 +69,13 @@ class SLBP_Performance_Optimizer
      *     compress_from: int, bytes from which values are compressed for Redis and Memcached; default 1024.
      *     site_share: float, how much of the cache's shared memory this site may fill, 0 to 1; default 1.
      *     jitter: float, by how much computed values expire earlier, at random, 0 to 1; default 0.1.
-     *     asset_optimization, query_monitoring, plugin_path, plugin_url, upload_dir, upload_url, cdn_url,
-     *         allowed_roots, database, slow_query_threshold, n_plus_one_threshold, scope: for the class' other
-     *         half; the cache does not read them.
+     *     query_monitoring: bool, whether the queries of this request are watched; default true.
+     *     slow_query_threshold: float, seconds from which on a query is slow; default 1.0.
+     *     n_plus_one_threshold: int, executions in one request from which on a query is an N+1; default 5.
+     *     n_plus_one_time: float, seconds that they take together at least; default 0.001.
+     *     scope: what get_performance_stats() covers: 'request' (default) or 'site'.
+     *     asset_optimization, plugin_path, plugin_url, upload_dir, upload_url, cdn_url, allowed_roots, database: for
+     *         other parts of the class.
      *
      * @throws SLBP_InvalidArgumentException for an unknown key (naming the nearest) or a wrong value.
      * @throws SLBP_Config_Exception when a constant or directive holds a wrong value.
@@ -215,6 +235,93 @@ class SLBP_Performance_Optimizer
      * @return CacheStats
      */
     public function get_cache_stats(): array
+    {
+    }
+
+    /**
+     * Counts a query that the script measured itself, such as one through another driver. Queries through mysqli
+     * and PDO are seen anyway: when the last one seen was this, nothing is added.
+     *
+     * @param string $query_id a name, shown behind the call site
+     * @param string $query the SQL; only its shape is kept
+     * @param float $start_time microtime(true) before the query
+     */
+    public function monitor_query_performance(string $query_id, string $query, float $start_time): void
+    {
+    }
+
+    /**
+     * What this request has asked the database until now; with `'scope' => 'site'` in $config what all have.
+     *
+     * Times are in seconds. n_plus_one counts queries by place, duplicates executions whose answer the same request
+     * had already.
+     *
+     * @return array{total_queries: int, slow_queries: int, average_execution_time: float, total_execution_time: float,
+     *     failed_queries: int, n_plus_one: int, duplicates: int, distinct_queries: int, slow_query_threshold: float,
+     *     top: list<QueryRow>}
+     */
+    public function get_performance_stats(): array
+    {
+    }
+
+    /**
+     * Queries of which executions took `slow_query_threshold` or longer.
+     *
+     * @param QueryOptions $options
+     *
+     * @return list<QueryRow> empty, and a line in PHP's log, when there is no shared memory
+     *
+     * @throws SLBP_InvalidArgumentException for an unknown or wrong option.
+     */
+    public function get_slow_queries(array $options = []): array
+    {
+    }
+
+    /**
+     * Queries that one request executed again and again from one place with other values.
+     *
+     * @param QueryOptions $options
+     *
+     * @return list<QueryRow>
+     *
+     * @throws SLBP_InvalidArgumentException for an unknown or wrong option.
+     */
+    public function get_n_plus_one_queries(array $options = []): array
+    {
+    }
+
+    /**
+     * Queries that one request executed again with the same values.
+     *
+     * @param QueryOptions $options
+     *
+     * @return list<QueryRow>
+     *
+     * @throws SLBP_InvalidArgumentException for an unknown or wrong option.
+     */
+    public function get_duplicate_queries(array $options = []): array
+    {
+    }
+
+    /**
+     * All queries.
+     *
+     * @param QueryOptions $options
+     *
+     * @return list<QueryRow>
+     *
+     * @throws SLBP_InvalidArgumentException for an unknown or wrong option.
+     */
+    public function get_queries(array $options = []): array
+    {
+    }
+
+    /**
+     * Forgets what this site's requests have asked, in shared memory and in this request.
+     *
+     * @return bool false, and a line in PHP's log, when there is no shared memory
+     */
+    public function clear_query_stats(): bool
     {
     }
 }

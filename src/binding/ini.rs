@@ -72,6 +72,7 @@ static DIRECTIVES: IniEntryDefs<51> = IniEntryDefs::new([
     system(c"slbp.queue_batch_size", c""),
     system(c"slbp.queue_lease", c""),
     secret(c"slbp.monitoring_token"),
+    system(c"slbp.query_hook", c"handler"),
     IniEntryDef::end(),
 ]);
 

@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{cache, exceptions, failure, ini, limiter, queue, segment, wordpress};
+use super::{cache, exceptions, failure, ini, limiter, query, queue, segment, wordpress};
 
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = -1;
@@ -18,20 +18,26 @@ pub extern "C" fn startup(_type: i32, module_number: i32) -> i32 {
         ini::register(module_number);
         segment::map();
         limiter::results::prepare();
+        query::install_functions();
         exceptions::register().is_ok()
     })
 }
 
-/// RINIT: nothing to do for a request that does not use the extension.
+/// RINIT: classes that did not exist at MINIT do now; the first request looks for them.
 pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
-    SUCCESS
+    guarded(|| {
+        query::install_methods();
+        true
+    })
 }
 
 /// RSHUTDOWN: PHP objects still live and the session is not written yet, so connections stay. A task
-/// whose handler was left by a fatal error is settled here.
+/// whose handler was left by a fatal error is settled here, and what the request asked the database is
+/// added up.
 pub extern "C" fn request_shutdown(_type: i32, _module_number: i32) -> i32 {
     guarded(|| {
         queue::runs::settle_abandoned(failure::last_error);
+        query::end_request();
         true
     })
 }
@@ -40,6 +46,7 @@ pub extern "C" fn request_shutdown(_type: i32, _module_number: i32) -> i32 {
 pub extern "C" fn post_deactivate() -> i32 {
     guarded(|| {
         cache::end_request();
+        query::forget_request();
         wordpress::forget_request();
         true
     })

@@ -23,6 +23,7 @@ mod ini;
 mod lifecycle;
 mod limiter;
 mod metrics;
+mod query;
 mod queue;
 mod segment;
 mod wordpress;

@@ -95,6 +95,12 @@ counters! {
     CacheReplayed => "cache_replayed",
     /// Times that a whole site was flushed after an outage, because there were too many of them.
     CacheOutageFlushes => "cache_outage_flushes",
+    /// Queries that were seen.
+    QueriesSeen => "queries_seen",
+    /// Those that shared memory had no room for.
+    QueriesDropped => "queries_dropped",
+    /// Panics in what watches queries; three end it in that process.
+    QueryHookPanics => "query_hook_panics",
     /// A store's circuit breaker opened.
     BreakerOpened => "breaker_opened",
     /// A store's circuit breaker closed again.

@@ -13,6 +13,9 @@ pub(super) const HEADER_BYTES: usize = 4096;
 /// Regions start on a page, so that one can be given back to the system without its neighbours.
 const PAGE: usize = 4096;
 
+/// Requests that end at the same time seldom meet at one of so many locks.
+const QUERY_LOCKS: usize = 4;
+
 /// The parts of a segment. The numbers are on disk (`slbp.shm_path`): never give one a new meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
@@ -33,11 +36,13 @@ pub enum RegionKind {
     Cache = 7,
     /// Where in a list looking is worth while; laid out by `limiter`.
     ListHints = 8,
+    /// Shapes of queries and what they took; laid out by `query`.
+    Queries = 9,
 }
 
 impl RegionKind {
     /// Every kind, in the order in which they lie in the segment.
-    pub const ALL: [RegionKind; 8] = [
+    pub const ALL: [RegionKind; 9] = [
         RegionKind::Counters,
         RegionKind::Cells,
         RegionKind::Leases,
@@ -45,6 +50,7 @@ impl RegionKind {
         RegionKind::Records,
         RegionKind::ListHints,
         RegionKind::Metrics,
+        RegionKind::Queries,
         RegionKind::Cache,
     ];
 
@@ -59,6 +65,7 @@ impl RegionKind {
             RegionKind::Metrics => "metrics",
             RegionKind::Cache => "cache",
             RegionKind::ListHints => "list_hints",
+            RegionKind::Queries => "queries",
         }
     }
 }
@@ -77,6 +84,8 @@ pub struct Plan {
     pub records: usize,
     /// Bytes for metrics.
     pub metrics: usize,
+    /// Bytes for queries.
+    pub queries: usize,
     /// Bytes for cached values.
     pub cache: usize,
     /// Locks, and so shards, of the cache.
@@ -105,6 +114,7 @@ impl Plan {
             words,
             records,
             metrics: (total / 32).clamp(256 << 10, 8 << 20) / PAGE * PAGE,
+            queries: total / 32,
             cache: 0,
             cache_locks: 64,
         };
@@ -120,6 +130,7 @@ impl Plan {
             words: 4096,
             records: 1024,
             metrics: 256 << 10,
+            queries: 32 << 10,
             cache: 256 << 10,
             cache_locks: 8,
         }
@@ -168,6 +179,7 @@ impl Plan {
                 Part { locks: 0, capacity: words, bytes: words * size_of::<u64>() }
             }
             RegionKind::Metrics => Part { locks: 1, capacity: self.metrics, bytes: self.metrics },
+            RegionKind::Queries => Part { locks: QUERY_LOCKS, capacity: self.queries, bytes: self.queries },
             RegionKind::Cache => Part { locks: self.cache_locks, capacity: self.cache, bytes: self.cache },
         }
     }

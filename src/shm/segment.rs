@@ -230,7 +230,11 @@ impl Segment {
             RegionKind::Leases => self.leases().ok().map(|leases| leases.used(SystemClock.now())),
             RegionKind::Words => self.words().ok().map(|words| words.used(now)),
             RegionKind::Records => self.records().ok().map(|records| records.used()),
-            RegionKind::Counters | RegionKind::ListHints | RegionKind::Metrics | RegionKind::Cache => None,
+            RegionKind::Counters
+            | RegionKind::ListHints
+            | RegionKind::Metrics
+            | RegionKind::Queries
+            | RegionKind::Cache => None,
         }
     }
 }

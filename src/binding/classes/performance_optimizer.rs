@@ -1,4 +1,4 @@
-//! `SLBP_Performance_Optimizer`: its caching half.
+//! `SLBP_Performance_Optimizer`.
 
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
@@ -9,12 +9,16 @@ use crate::binding::cache::results::all_true;
 use crate::binding::cache::{HostedCache, When};
 use crate::binding::convert::params::{Bytes, Lax, OrNull, Settings};
 use crate::binding::convert::zend::{flag, whole_or_false};
+use crate::binding::failure::or_failure;
+use crate::binding::query::{self, results};
 use crate::cache::keys::Key;
+use crate::query::report::{List, Stats};
+use crate::query::settings::Scope;
 
 /// What this class stores is flushed with the site, and apart from what WordPress stores.
 const GROUP: &[u8] = b"slbp";
 
-/// Keys of `$config` that are for the class' other half.
+/// Keys of `$config` that are not the cache's.
 const OTHER_KEYS: &[&str] = &[
     "asset_optimization",
     "query_monitoring",
@@ -27,14 +31,17 @@ const OTHER_KEYS: &[&str] = &[
     "database",
     "slow_query_threshold",
     "n_plus_one_threshold",
+    "n_plus_one_time",
     "scope",
 ];
 
-/// Caches values in memory that all workers share, and in Redis or Memcached behind it.
+/// Caches values in memory that all workers share, and in Redis or Memcached behind it; watches what the
+/// site asks of its database.
 #[php_class]
 #[php(name = "SLBP_Performance_Optimizer")]
 pub struct PerformanceOptimizer {
     hosted: HostedCache,
+    scope: Scope,
 }
 
 #[php_impl]
@@ -42,7 +49,8 @@ pub struct PerformanceOptimizer {
 impl PerformanceOptimizer {
     #[php(defaults(config = Settings::empty()))]
     pub fn __construct(config: Settings) -> PhpResult<Self> {
-        Ok(Self { hosted: HostedCache::new(config, OTHER_KEYS)? })
+        let scope = query::configure(&config.tree)?;
+        Ok(Self { hosted: HostedCache::new(config, OTHER_KEYS)?, scope })
     }
 
     #[php(defaults(tags = Items::empty()))]
@@ -123,6 +131,42 @@ impl PerformanceOptimizer {
     pub fn get_cache_stats(&self) -> ZBox<ZendHashTable> {
         self.hosted.stats()
     }
+
+    pub fn monitor_query_performance(&self, query_id: Bytes, query: Bytes, start_time: Lax<f64>) {
+        query::monitor(&query_id.text(), &query.0, start_time.0);
+    }
+
+    pub fn get_performance_stats(&self) -> PhpResult<ZBox<ZendHashTable>> {
+        Ok(results::table(&or_failure(results::stats(self.scope), Stats::default())?))
+    }
+
+    #[php(defaults(options = Settings::empty()))]
+    pub fn get_slow_queries(&self, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+        listed(List::Slow, options)
+    }
+
+    #[php(defaults(options = Settings::empty()))]
+    pub fn get_n_plus_one_queries(&self, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+        listed(List::NPlusOne, options)
+    }
+
+    #[php(defaults(options = Settings::empty()))]
+    pub fn get_duplicate_queries(&self, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+        listed(List::Duplicates, options)
+    }
+
+    #[php(defaults(options = Settings::empty()))]
+    pub fn get_queries(&self, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+        listed(List::All, options)
+    }
+
+    pub fn clear_query_stats(&self) -> PhpResult<bool> {
+        or_failure(results::clear().map(|()| true), false)
+    }
+}
+
+fn listed(list: List, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+    Ok(results::table(&or_failure(results::rows(list, options.tree), Vec::new())?))
 }
 
 fn named<'k>(key: &'k Bytes) -> Key<'k> {

@@ -47,6 +47,7 @@ final class MariaDb
 
     public function stop(): void
     {
+        clearstatcache();
         if (!is_dir($this->folder)) {
             return;
         }
