@@ -299,15 +299,21 @@ impl<'s, S: Sink> Walk<'s, S> {
         let Some(first) = number(ahead.next()) else { return };
         self.lexer = ahead;
         self.value(first);
-        let comes = match ahead.next() {
-            Some(Token::Comma) => true,
-            Some(Token::Word(word)) => word.eq_ignore_ascii_case(b"OFFSET"),
-            _ => false,
-        };
-        if let Some(second) = number(ahead.next()).filter(|_| comes) {
-            self.literals.add(second);
+        while ahead.next().is_some_and(leads_on)
+            && let Some(more) = number(ahead.next())
+        {
+            self.literals.add(more);
             self.lexer = ahead;
         }
+    }
+}
+
+/// Whether another number of a LIMIT follows.
+fn leads_on(token: Token<'_>) -> bool {
+    match token {
+        Token::Comma => true,
+        Token::Word(word) => word.eq_ignore_ascii_case(b"OFFSET"),
+        _ => false,
     }
 }
 
@@ -315,6 +321,11 @@ fn number(token: Option<Token<'_>>) -> Option<&[u8]> {
     match token? {
         Token::Literal(literal) => Some(literal),
         Token::Parameter => Some(b"?"),
+        Token::Word(word)
+            if ["NULL", "TRUE", "FALSE"].iter().any(|value| word.eq_ignore_ascii_case(value.as_bytes())) =>
+        {
+            Some(word)
+        }
         _ => None,
     }
 }
