@@ -12,6 +12,7 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod health;
 pub mod limiter;
 pub mod metrics;
 pub mod ports;

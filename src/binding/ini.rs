@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<51> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<58> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -73,6 +73,12 @@ static DIRECTIVES: IniEntryDefs<51> = IniEntryDefs::new([
     system(c"slbp.queue_lease", c""),
     secret(c"slbp.monitoring_token"),
     system(c"slbp.query_hook", c"handler"),
+    system(c"slbp.probes", c"1"),
+    system(c"slbp.probe_path", c""),
+    system(c"slbp.health_ips", c""),
+    secret(c"slbp.health_token"),
+    system(c"slbp.instance_id", c""),
+    system(c"slbp.drain_file", c""),
     IniEntryDef::end(),
 ]);
 

@@ -8,6 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{cache, exceptions, failure, ini, limiter, query, queue, segment, wordpress};
+use super::{cache, door, exceptions, failure, ini, limiter, queue, segment, wordpress};
 
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = -1;
@@ -27,6 +28,10 @@ pub extern "C" fn startup(_type: i32, module_number: i32) -> i32 {
 pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
     guarded(|| {
         query::install_methods();
+/// RINIT: is this one of the addresses that are answered before any PHP runs? Else nothing is to be done.
+pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
+    guarded(|| {
+        door::knock();
         true
     })
 }
@@ -45,6 +50,7 @@ pub extern "C" fn request_shutdown(_type: i32, _module_number: i32) -> i32 {
 /// After everything of the request is gone: what was remembered about it is forgotten.
 pub extern "C" fn post_deactivate() -> i32 {
     guarded(|| {
+        door::close();
         cache::end_request();
         query::forget_request();
         wordpress::forget_request();

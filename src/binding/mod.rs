@@ -16,8 +16,10 @@ mod cache;
 mod class_table;
 mod classes;
 mod convert;
+mod door;
 mod exceptions;
 mod failure;
+mod health;
 mod info;
 mod ini;
 mod lifecycle;
@@ -48,4 +50,5 @@ pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
         .class::<classes::object_cache::ObjectCache>()
         .class::<classes::background_processor::BackgroundProcessor>()
         .class::<classes::monitoring_manager::MonitoringManager>()
+        .class::<classes::scalability_manager::ScalabilityManager>()
 }

@@ -31,8 +31,11 @@ $slbp_answers = array(
 	'live'   => array( 'status' => 'alive' ),
 	'ready'  => array(
 		'status' => 'not_ready',
-		'checks' => array( 'database' => false ),
+		'checks' => array( 'database' => 'unhealthy' ),
 	),
-	'health' => array( 'status' => 'unhealthy' ),
+	'health' => array(
+		'status' => 'unhealthy',
+		'checks' => array( 'database' => 'unhealthy' ),
+	),
 );
 echo json_encode( $slbp_answers[ $slbp_probe ] + array( 'timestamp' => gmdate( 'c' ) ) );

@@ -9,13 +9,14 @@
  */
 
 /**
- * Routes that a load balancer asks every few seconds: open to anyone, never limited.
+ * Routes that a load balancer asks every few seconds, never limited: who may, and the method that answers.
  */
 function slbp_probe_routes(): array {
 	return array(
-		'/health' => 'slbp_health',
-		'/ready'  => 'slbp_ready',
-		'/live'   => 'slbp_live',
+		'/health'          => array( '__return_true', 'health_check' ),
+		'/ready'           => array( '__return_true', 'readiness_check' ),
+		'/live'            => array( '__return_true', 'liveness_check' ),
+		'/health/detailed' => array( 'slbp_may_see_health', 'detailed_health_check' ),
 	);
 }
 
@@ -32,12 +33,13 @@ function slbp_rate_limit_routes(): array {
 }
 
 /**
- * Registers both tables.
+ * Registers them.
  */
 function slbp_register_rest_routes(): void {
-	foreach ( slbp_probe_routes() as $route => $callback ) {
-		slbp_register_rest_route( $route, 'GET', '__return_true', $callback );
+	foreach ( slbp_probe_routes() as $route => list( $permission, $method ) ) {
+		slbp_register_rest_route( $route, 'GET', $permission, static fn( $request ) => slbp_answer_probe( $method, $request ) );
 	}
+	slbp_register_rest_route( '/health/drain', 'GET, POST, DELETE', 'slbp_can_manage', 'slbp_answer_drain' );
 	foreach ( slbp_rate_limit_routes() as list( $route, $methods, $permission, $method ) ) {
 		slbp_register_rest_route( $route, $methods, $permission, static fn( $request ) => slbp_answer_from_limiter( $method, $request ) );
 	}

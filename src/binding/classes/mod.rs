@@ -6,3 +6,4 @@ pub mod monitoring_manager;
 pub mod object_cache;
 pub mod performance_optimizer;
 pub mod rate_limiter;
+pub mod scalability_manager;

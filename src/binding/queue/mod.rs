@@ -10,7 +10,7 @@
 pub mod arguments;
 mod builtin;
 pub mod exports;
-mod handlers;
+pub mod handlers;
 mod pace;
 pub mod runs;
 mod signals;

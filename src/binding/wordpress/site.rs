@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 
 use ext_php_rs::ffi::ext_php_rs_executor_globals;
+use ext_php_rs::types::Zval;
 
 use super::constants::PhpEnvironment;
 use crate::ports::Environment;
@@ -66,9 +67,14 @@ pub fn forget() {
 
 /// `$table_prefix` of wp-config.php, or `None` outside WordPress.
 pub fn table_prefix() -> Option<String> {
-    // SAFETY: a request is running, on this thread; the symbol table lives until it ends, and the
-    // value is copied at once. No lock.
+    global("table_prefix")?.string()
+}
+
+/// A global variable of PHP code, to be copied at once.
+pub fn global(name: &str) -> Option<&'static Zval> {
+    // SAFETY: a request is running, on this thread; the symbol table lives until it ends, and callers
+    // copy the value before anything else runs. No lock.
     let globals = unsafe { ext_php_rs_executor_globals().as_ref() }?;
-    let entry = globals.symbol_table.get("table_prefix")?;
-    entry.indirect().unwrap_or(entry).dereference().string()
+    let entry = globals.symbol_table.get(name)?;
+    Some(entry.indirect().unwrap_or(entry).dereference())
 }
