@@ -7,8 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{cache, exceptions, failure, ini, limiter, query, queue, segment, wordpress};
-use super::{cache, door, exceptions, failure, ini, limiter, queue, segment, wordpress};
+use super::{cache, door, exceptions, failure, ini, limiter, query, queue, segment, wordpress};
 
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = -1;
@@ -24,13 +23,11 @@ pub extern "C" fn startup(_type: i32, module_number: i32) -> i32 {
     })
 }
 
-/// RINIT: classes that did not exist at MINIT do now; the first request looks for them.
+/// RINIT: classes that did not exist at MINIT do now; the first request looks for them. Is this one of the
+/// addresses that are answered before any PHP runs?
 pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
     guarded(|| {
         query::install_methods();
-/// RINIT: is this one of the addresses that are answered before any PHP runs? Else nothing is to be done.
-pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
-    guarded(|| {
         door::knock();
         true
     })
