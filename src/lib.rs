@@ -19,6 +19,7 @@ pub mod ports;
 pub mod query;
 pub mod queue;
 pub mod remote;
+pub mod session;
 pub mod shm;
 
 #[cfg(feature = "php")]

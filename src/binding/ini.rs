@@ -5,7 +5,7 @@
 //! once, before php-fpm forks. So is every directive that widens trust. What a secret holds is never
 //! shown: pages with phpinfo() on them are left lying on servers.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 
 use ext_php_rs::ffi::{php_printf, zend_ini_entry, zend_ini_string_ex};
 use ext_php_rs::flags::IniEntryPermission as May;
@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<58> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<61> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -79,6 +79,9 @@ static DIRECTIVES: IniEntryDefs<58> = IniEntryDefs::new([
     secret(c"slbp.health_token"),
     system(c"slbp.instance_id", c""),
     system(c"slbp.drain_file", c""),
+    IniEntryDef::new(c"slbp.session_mode", c"", May::All),
+    IniEntryDef::new(c"slbp.session_lock_ttl", c"", May::All),
+    IniEntryDef::new(c"slbp.session_lock_wait", c"", May::All),
     IniEntryDef::end(),
 ]);
 
@@ -98,6 +101,24 @@ pub fn text(name: &str) -> Option<String> {
         if value.is_null() { None } else { Some(CStr::from_ptr(value).to_string_lossy().into_owned()) }
     };
     found.filter(|value| exists && !value.is_empty())
+}
+
+/// What php.ini says of a directive that no loaded extension has registered. Phase: MINIT or later.
+pub fn configured(name: &str) -> Option<String> {
+    let name = CString::new(name).ok()?;
+    let mut value = std::ptr::null_mut();
+    // SAFETY: the engine has read php.ini before MINIT; it returns a string of its own, which stays until
+    // PHP ends and is copied at once. No lock.
+    unsafe {
+        if cfg_get_string(name.as_ptr(), &raw mut value) != 0 || value.is_null() {
+            return None;
+        }
+        Some(CStr::from_ptr(value).to_string_lossy().into_owned())
+    }
+}
+
+unsafe extern "C" {
+    fn cfg_get_string(name: *const c_char, value: *mut *mut c_char) -> c_int;
 }
 
 /// Says of a secret directive only whether it is set, in phpinfo() and `php --ri`.

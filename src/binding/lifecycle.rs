@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{cache, door, exceptions, failure, ini, limiter, query, queue, segment, wordpress};
+use super::{cache, door, exceptions, failure, ini, limiter, query, queue, segment, session, wordpress};
 
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = -1;
@@ -19,6 +19,7 @@ pub extern "C" fn startup(_type: i32, module_number: i32) -> i32 {
         segment::map();
         limiter::results::prepare();
         query::install_functions();
+        session::register();
         exceptions::register().is_ok()
     })
 }
@@ -48,6 +49,7 @@ pub extern "C" fn request_shutdown(_type: i32, _module_number: i32) -> i32 {
 pub extern "C" fn post_deactivate() -> i32 {
     guarded(|| {
         door::close();
+        session::end_request();
         cache::end_request();
         query::forget_request();
         wordpress::forget_request();

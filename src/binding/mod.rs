@@ -28,6 +28,7 @@ mod metrics;
 mod query;
 mod queue;
 mod segment;
+mod session;
 mod wordpress;
 
 use ext_php_rs::prelude::*;
@@ -35,7 +36,7 @@ use ext_php_rs::prelude::*;
 /// What PHP asks for when it loads the extension: the registration list, and nothing else.
 #[php_module]
 pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
-    queue::supervise::functions(backup::worker::functions(info::functions(module)))
+    let module = queue::supervise::functions(backup::worker::functions(info::functions(module)))
         .name("slbp")
         .version(info::VERSION)
         .startup_function(lifecycle::startup)
@@ -50,5 +51,7 @@ pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
         .class::<classes::object_cache::ObjectCache>()
         .class::<classes::background_processor::BackgroundProcessor>()
         .class::<classes::monitoring_manager::MonitoringManager>()
-        .class::<classes::scalability_manager::ScalabilityManager>()
+        .class::<classes::scalability_manager::ScalabilityManager>();
+    // Its interfaces are the session module's.
+    if session::are_there() { module.class::<classes::session_handler::SessionHandler>() } else { module }
 }

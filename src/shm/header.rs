@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 const MAGIC: u64 = u64::from_ne_bytes(*b"slbp.shm");
 
 /// Raise it when the meaning of any shared byte changes.
-const LAYOUT_VERSION: u64 = 1;
+const LAYOUT_VERSION: u64 = 2;
 
 /// Layout, version, sizes and names that two processes must agree on to share a file.
 const FINGERPRINT: u64 = {

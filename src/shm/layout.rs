@@ -16,6 +16,12 @@ const PAGE: usize = 4096;
 /// Requests that end at the same time seldom meet at one of so many locks.
 const QUERY_LOCKS: usize = 4;
 
+/// Sessions get this part of a segment: at 64 MiB two, or about 2,000 of the usual kilobyte.
+const SESSION_SHARE: usize = 32;
+
+/// A shard of sessions has at least so many bytes, so that one of them fits into it.
+const SESSION_SHARD: usize = 512 << 10;
+
 /// The parts of a segment. The numbers are on disk (`slbp.shm_path`): never give one a new meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
@@ -38,11 +44,13 @@ pub enum RegionKind {
     ListHints = 8,
     /// Shapes of queries and what they took; laid out by `query`.
     Queries = 9,
+    /// Sessions; laid out by `session`.
+    Sessions = 10,
 }
 
 impl RegionKind {
     /// Every kind, in the order in which they lie in the segment.
-    pub const ALL: [RegionKind; 9] = [
+    pub const ALL: [RegionKind; 10] = [
         RegionKind::Counters,
         RegionKind::Cells,
         RegionKind::Leases,
@@ -51,6 +59,7 @@ impl RegionKind {
         RegionKind::ListHints,
         RegionKind::Metrics,
         RegionKind::Queries,
+        RegionKind::Sessions,
         RegionKind::Cache,
     ];
 
@@ -66,6 +75,7 @@ impl RegionKind {
             RegionKind::Cache => "cache",
             RegionKind::ListHints => "list_hints",
             RegionKind::Queries => "queries",
+            RegionKind::Sessions => "sessions",
         }
     }
 }
@@ -86,6 +96,10 @@ pub struct Plan {
     pub metrics: usize,
     /// Bytes for queries.
     pub queries: usize,
+    /// Bytes for sessions.
+    pub sessions: usize,
+    /// Locks, and so shards, of the sessions.
+    pub session_locks: usize,
     /// Bytes for cached values.
     pub cache: usize,
     /// Locks, and so shards, of the cache.
@@ -115,6 +129,8 @@ impl Plan {
             records,
             metrics: (total / 32).clamp(256 << 10, 8 << 20) / PAGE * PAGE,
             queries: total / 32,
+            sessions: total / SESSION_SHARE,
+            session_locks: (total / SESSION_SHARE / SESSION_SHARD).clamp(2, 64),
             cache: 0,
             cache_locks: 64,
         };
@@ -131,6 +147,8 @@ impl Plan {
             records: 1024,
             metrics: 256 << 10,
             queries: 32 << 10,
+            sessions: 32 << 10,
+            session_locks: 2,
             cache: 256 << 10,
             cache_locks: 8,
         }
@@ -177,6 +195,9 @@ impl Plan {
             RegionKind::ListHints => {
                 let words = self.records / 2;
                 Part { locks: 0, capacity: words, bytes: words * size_of::<u64>() }
+            }
+            RegionKind::Sessions => {
+                Part { locks: self.session_locks, capacity: self.sessions, bytes: self.sessions }
             }
             RegionKind::Metrics => Part { locks: 1, capacity: self.metrics, bytes: self.metrics },
             RegionKind::Queries => Part { locks: QUERY_LOCKS, capacity: self.queries, bytes: self.queries },

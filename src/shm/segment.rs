@@ -234,6 +234,7 @@ impl Segment {
             | RegionKind::ListHints
             | RegionKind::Metrics
             | RegionKind::Queries
+            | RegionKind::Sessions
             | RegionKind::Cache => None,
         }
     }

@@ -7,3 +7,4 @@ pub mod object_cache;
 pub mod performance_optimizer;
 pub mod rate_limiter;
 pub mod scalability_manager;
+pub mod session_handler;

@@ -60,6 +60,19 @@ impl Request {
         request
     }
 
+    /// Stores `value` as `mode` allows; the reply has the item's new unique number.
+    pub fn store_and_tell(key: &[u8], value: &[u8], expiry: u64, mode: Mode) -> Self {
+        let condition = match mode {
+            Mode::Set => String::new(),
+            Mode::Add => " ME".to_owned(),
+            Mode::Unchanged(unique) => format!(" C{unique}"),
+        };
+        let mut request = Self::new("ms", key, &format!(" {} T{expiry} c{condition}\r\n", value.len()));
+        request.bytes.extend_from_slice(value);
+        request.bytes.extend_from_slice(b"\r\n");
+        request
+    }
+
     /// Deletes `key`.
     pub fn delete(key: &[u8]) -> Self {
         Self::new("md", key, "\r\n")
