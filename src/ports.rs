@@ -20,15 +20,23 @@ pub trait Environment {
     fn constant(&self, name: &str) -> Option<String>;
     /// The php.ini directive `name` as text, or `None` when it is not registered or empty.
     fn ini(&self, name: &str) -> Option<String>;
+    /// The variable `name` of the process; hosts without one have none.
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
-/// Constants and directives by their names, which differ: a directive's has a dot in it.
+/// Constants, directives and variables by their names, which differ: a directive's has a dot in it.
 impl Environment for HashMap<&str, &str> {
     fn constant(&self, name: &str) -> Option<String> {
         self.get(name).map(|text| (*text).to_owned())
     }
 
     fn ini(&self, name: &str) -> Option<String> {
+        self.constant(name)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
         self.constant(name)
     }
 }

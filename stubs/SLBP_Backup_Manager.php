@@ -20,13 +20,15 @@
  *     purpose: 'manual'|'daily'|'weekly'|'monthly'|'safety'|'drill'|null,
  *     components: list<'database'|'files'|'config'>, created_at: int, completed_at: int|null, duration: int|null,
  *     status: 'in_progress'|'completed'|'failed'|'partial'|'broken', size: int, base_id: string|null,
- *     checksum: string|null, encrypted: bool, error: string|null
+ *     checksum: string|null, encrypted: bool, locations: list<string>, awaiting: list<string>,
+ *     error: string|null
  * }
  * `created_at` and `completed_at` are unix times, `duration` seconds, `size` bytes; `base_id` is the full backup at
  * the start of the chain; `partial` means that files could not be read, `broken` that a backup it builds on is gone.
+ * `locations` says where it is: 'local' and the names of stores with a copy; `awaiting` which stores lack one and get it.
  *
  * @phpstan-type Progress array{
- *     id: string, work: 'create'|'restore'|'drill', status: 'in_progress'|'completed'|'failed', step: string,
+ *     id: string, work: 'create'|'restore'|'drill'|'fetch'|'copy', status: 'in_progress'|'completed'|'failed', step: string,
  *     done_bytes: int, total_bytes: int, done_parts: int, total_parts: int, percent: int, eta_seconds: int|null,
  *     started_at: int, updated_at: int, message: string, result: mixed
  * }
@@ -54,6 +56,13 @@ class SLBP_Backup_Manager
      *     files: array{roots?: list<string>|array<string, string>, exclude?: list<string>}; roots are absolute folders,
      *         by their name in the archive or without; exclude are globs over paths in the archive. Default:
      *         wp-content without what is made again.
+     *     remote: one place or a list of places where copies go once a backup is made and verified, each
+     *         array{type: 'path', path: string} (an absolute folder that exists: another disk, a mounted share) or
+     *         array{type: 's3', bucket: string, region?: string, endpoint?: string, prefix?: string, path_style?: bool,
+     *         access_key?: string, secret_key?: string, session_token?: string, ca?: string}. A place belongs to one site.
+     *         Keys that are left out come from the constants SLBP_BACKUP_S3_ACCESS_KEY and ..._SECRET_KEY, from
+     *         slbp.backup_s3_access_key and ..._secret_key, else from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+     *         AWS_SESSION_TOKEN; the region from AWS_REGION. `ca` is a PEM file with the authorities to trust.
      *     encryption_key: string|list<string>, age keys, or the absolute path of a file with them. A recipient (age1...)
      *         encrypts, an identity (AGE-SECRET-KEY-1...) opens, and encrypts when no recipient is named. With
      *         recipients alone the server cannot read its backups: each is a full. Default: the constant
@@ -88,7 +97,8 @@ class SLBP_Backup_Manager
     /**
      * @param array<string, mixed> $filters type, status, purpose, component: equal to; limit: int.
      *
-     * @return list<array<string, mixed>> Backups, newest first, with those that are being made and those that failed.
+     * @return list<array<string, mixed>> Backups, newest first, with those that are being made, those that failed and those
+     *     of which there are only copies, as far as they are known: copy_backups() looks.
      *
      * @throws SLBP_InvalidArgumentException for an unknown filter.
      */
@@ -106,7 +116,8 @@ class SLBP_Backup_Manager
     }
 
     /**
-     * Brings the site back to a backup, with all it builds on. The site is either as in the backup or as it was.
+     * Brings the site back to a backup, with all it builds on. The site is either as in the backup or as it was. What is
+     * not here is downloaded first, from where copies are; only dry_run wants it here (fetch_backup).
      *
      * @param list<'database'|'files'|'config'> $components One that the backup does not have is an error, unless all
      *     were asked for.
@@ -140,18 +151,49 @@ class SLBP_Backup_Manager
     }
 
     /**
-     * @return array{success: bool, backup_id: string, message: string} success is false when another backup builds on
-     *     this one.
+     * Deletes a backup and its copies. A copy that cannot be deleted now is one no more, and goes when its store is back.
+     *
+     * @return array{success: bool, backup_id: string, message: string, warnings: list<string>} success is false when
+     *     another backup builds on this one; warnings name the stores that could not be reached.
      */
     public function delete_backup(string $backup_id): array
     {
     }
 
     /**
-     * Deletes what is older than retention_days, counted from the newest backup. Never deleted: the newest three, and
-     * what a kept one builds on.
+     * Downloads a backup and all it builds on from where copies are. Every byte is compared with its checksum; what this
+     * host copied itself must be what it copied.
      *
-     * @return array{success: bool, deleted: list<string>, kept: int|null, message: string}
+     * @param array<string, mixed> $options async: bool, as in create_backup.
+     *
+     * @return array{success: bool, backup_id: string, status: 'completed'|'in_progress'|'failed', message: string}
+     *
+     * @throws SLBP_InvalidArgumentException for a malformed id or an unknown option.
+     */
+    public function fetch_backup(string $backup_id, array $options = []): array
+    {
+    }
+
+    /**
+     * Copies to every store of `remote` what it lacks, deletes there what was to be deleted, and looks at what else is
+     * there. create_backup does so by itself, and create_daily_backup where it failed.
+     *
+     * @param array<string, mixed> $options async: bool, as in create_backup; its progress is that of the id 'copies'.
+     *
+     * @return array{success: bool, status: 'completed'|'in_progress'|'failed', message: string,
+     *     stores: list<array{name: string, copied: list<string>, error: string|null}>}
+     *
+     * @throws SLBP_InvalidArgumentException for an unknown option.
+     */
+    public function copy_backups(array $options = []): array
+    {
+    }
+
+    /**
+     * Deletes what is older than retention_days, counted from the newest backup. Never deleted: the newest three, and
+     * what a kept one builds on. Copies that this host made go by the same rule.
+     *
+     * @return array{success: bool, deleted: list<string>, deleted_copies: list<string>, kept: int|null, message: string}
      */
     public function cleanup_old_backups(): array
     {
@@ -234,7 +276,7 @@ class SLBP_Backup_Manager
 
     /**
      * REST, GET shows the settings, POST replaces the option `slbp_backup_config` once they are understood. Where things
-     * are (`backup_dir`, `database`, `files`, `encryption_key`) stays as it is: the network cannot change it.
+     * are (`backup_dir`, `database`, `files`, `encryption_key`, `remote`) stays as it is: the network cannot change it.
      */
     public function manage_backup_config(mixed $request): mixed
     {
@@ -242,6 +284,16 @@ class SLBP_Backup_Manager
 
     /** REST, POST `async` (on unless false). */
     public function disaster_recovery_test(mixed $request): mixed
+    {
+    }
+
+    /** REST, POST `id`, `async` (on unless false): fetch_backup. */
+    public function fetch_backup_endpoint(mixed $request): mixed
+    {
+    }
+
+    /** REST, POST `async` (on unless false): copy_backups. */
+    public function copy_backups_endpoint(mixed $request): mixed
     {
     }
 

@@ -11,13 +11,14 @@ use super::format::{BackupType, Component, Manifest, Purpose, SUMS};
 use super::id::BackupId;
 use super::lock::Locked;
 use super::progress::{Report, State};
+use super::remote::{self, Ledger, Summary};
 use super::retention::{Candidate, Policy, Verdict, dependents, judge};
 use super::store::{Store, hex};
 use crate::clock::Clock;
 use crate::error::Result;
 
 /// What a backup is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It is being made.
@@ -60,16 +61,33 @@ pub struct Listed {
     pub checksum: Option<String>,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// Where it is: [`HERE`] and the names of stores with a copy.
+    pub locations: Vec<String>,
+    /// Stores that lack a copy and get one at the next opportunity.
+    pub awaiting: Vec<String>,
     /// Why it failed.
     pub error: Option<String>,
 }
 
+/// The location of a backup in this host's own folder.
+pub const HERE: &str = "local";
+
 impl Store {
     /// Every backup, newest first, with those that are being made and those that failed.
     pub fn list(&self, clock: &dyn Clock) -> Result<Vec<Listed>> {
+        self.list_with(&[], clock)
+    }
+
+    /// As [`Store::list`], and what is known to be in the stores of `ledgers`.
+    pub fn list_with(&self, ledgers: &[Ledger], clock: &dyn Clock) -> Result<Vec<Listed>> {
         let manifests = self.manifests()?;
         let mut listed: Vec<Listed> =
-            manifests.iter().map(|manifest| self.describe(manifest, &manifests)).collect();
+            manifests.iter().map(|manifest| self.describe(manifest, &manifests, ledgers)).collect();
+        for held in ledgers.iter().flat_map(|ledger| ledger.copies.values()).filter(|held| !held.doomed) {
+            if !listed.iter().any(|known| known.id == held.summary.id) {
+                listed.push(describe_copy(&held.summary, &manifests, ledgers));
+            }
+        }
         let known =
             |report: &Report| manifests.iter().any(|manifest| Some(&manifest.id) == report.id.as_ref());
         for report in self.reports(clock)? {
@@ -86,8 +104,8 @@ impl Store {
         Ok(self.list(clock)?.into_iter().find(|listed| listed.id == *id))
     }
 
-    fn describe(&self, manifest: &Manifest, all: &[Manifest]) -> Listed {
-        let present = |id: &BackupId| all.iter().any(|other| other.id == *id);
+    fn describe(&self, manifest: &Manifest, all: &[Manifest], ledgers: &[Ledger]) -> Listed {
+        let present = |id: &BackupId| is_somewhere(id, all, ledgers);
         let status = match manifest.needs().iter().all(present) {
             false => Status::Broken,
             true if manifest.unreadable_count() > 0 => Status::Partial,
@@ -107,14 +125,56 @@ impl Store {
             base_id: lineage.and_then(|lineage| lineage.base().cloned()),
             checksum: self.checksum(&manifest.id).ok(),
             encrypted: manifest.encryption.is_some(),
+            locations: locations(&manifest.id, true, ledgers),
+            awaiting: ledgers
+                .iter()
+                .filter(|ledger| remote::is_copied(manifest.purpose) && !ledger.has(&manifest.id))
+                .map(|ledger| ledger.name.clone())
+                .collect(),
             error: None,
         }
     }
 
-    fn checksum(&self, id: &BackupId) -> Result<String> {
+    /// SHA-256 of the list of checksums of `id`, so of all of it.
+    pub(crate) fn checksum(&self, id: &BackupId) -> Result<String> {
         let path = self.folder(id).join(SUMS);
         Ok(hex(&Sha256::digest(fs::read(&path).map_err(file("read", &path))?)))
     }
+}
+
+/// A backup of which there are only copies.
+fn describe_copy(summary: &Summary, here: &[Manifest], ledgers: &[Ledger]) -> Listed {
+    let status = match summary.needs.iter().all(|id| is_somewhere(id, here, ledgers)) {
+        false => Status::Broken,
+        true if summary.is_partial => Status::Partial,
+        true => Status::Completed,
+    };
+    Listed {
+        id: summary.id.clone(),
+        kind: Some(summary.kind),
+        purpose: Some(summary.purpose),
+        components: summary.components.clone(),
+        created_at: summary.created_at,
+        completed_at: Some(summary.completed_at),
+        duration: Some(summary.completed_at.saturating_sub(summary.created_at)),
+        status,
+        size: summary.size,
+        base_id: summary.base_id.clone(),
+        checksum: Some(summary.checksum.clone()),
+        encrypted: summary.is_encrypted,
+        locations: locations(&summary.id, false, ledgers),
+        awaiting: Vec::new(),
+        error: None,
+    }
+}
+
+fn is_somewhere(id: &BackupId, here: &[Manifest], ledgers: &[Ledger]) -> bool {
+    here.iter().any(|other| other.id == *id) || ledgers.iter().any(|ledger| ledger.has(id))
+}
+
+fn locations(id: &BackupId, is_here: bool, ledgers: &[Ledger]) -> Vec<String> {
+    let copies = ledgers.iter().filter(|ledger| ledger.has(id)).map(|ledger| ledger.name.clone());
+    is_here.then(|| HERE.to_owned()).into_iter().chain(copies).collect()
 }
 
 fn unfinished(report: Report) -> Option<Listed> {
@@ -132,6 +192,8 @@ fn unfinished(report: Report) -> Option<Listed> {
         base_id: None,
         checksum: None,
         encrypted: false,
+        locations: Vec::new(),
+        awaiting: Vec::new(),
         error: Some(report.message).filter(|_| failed),
     })
 }

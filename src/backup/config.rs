@@ -70,6 +70,11 @@ impl Document {
 }
 
 fn withhold(value: &mut Value, path: &str, secrets: &[String], withheld: &mut Vec<String>) {
+    if let Value::Array(items) = value {
+        for (at, inner) in items.iter_mut().enumerate() {
+            withhold(inner, &format!("{path}.{at}"), secrets, withheld);
+        }
+    }
     let Value::Object(map) = value else { return };
     map.retain(|key, _| {
         let secret = secrets.contains(key);
@@ -84,6 +89,11 @@ fn withhold(value: &mut Value, path: &str, secrets: &[String], withheld: &mut Ve
 }
 
 fn keep_withheld(value: &mut Value, current: &Value, path: &str, withheld: &[String]) {
+    if let (Value::Array(items), Value::Array(now)) = (&mut *value, current) {
+        for (at, (inner, kept)) in items.iter_mut().zip(now).enumerate() {
+            keep_withheld(inner, kept, &format!("{path}.{at}"), withheld);
+        }
+    }
     let (Value::Object(map), Value::Object(now)) = (value, current) else { return };
     for (key, kept) in now {
         let below = format!("{path}.{key}");
@@ -123,5 +133,23 @@ mod tests {
             json!({"mode": "live", "deep": {"n": 1, "token": "u"}, "api_key": "sk_2"})
         );
         assert_eq!(site.get("slbp_absent"), None);
+    }
+
+    #[test]
+    fn a_secret_in_a_list_is_one_too() {
+        let site = Detached::default();
+        let place = |secret: &str| json!({"remote": [{"type": "s3", "token": secret}]});
+        site.set("slbp_backup_config", &place("sk_1"));
+        let settings = Settings {
+            options: vec!["slbp_backup_config".to_owned()],
+            secrets: vec!["token".to_owned()],
+            facts: Map::new(),
+        };
+        let document = Document::gather(&settings, &site);
+        assert_eq!(document.withheld, ["slbp_backup_config.remote.0.token"]);
+        assert!(!serde_json::to_string(&document).unwrap().contains("sk_1"));
+        site.set("slbp_backup_config", &place("sk_2"));
+        document.apply(&site);
+        assert_eq!(site.get("slbp_backup_config").unwrap(), place("sk_2"));
     }
 }

@@ -16,12 +16,17 @@ use super::fault::fault;
 use super::format::{BackupType, Component, Manifest, Purpose};
 use super::id::BackupId;
 use super::lock::Locked;
+use super::progress::Progress;
+use super::remote::{Copied, Copier, Downloader, is_here};
 use super::restore::{self, interrupted_database, is_under_way, recover};
 use super::settings::{Settings, Site};
 use super::store::Store;
 use crate::clock::Clock;
 use crate::config::recorded::Recorded;
 use crate::error::{Error, Kind, Result};
+
+/// What the report on copying is called.
+pub const COPIES: &str = "copies";
 
 /// Work, and what its settings are read from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,6 +55,10 @@ pub enum Work {
     Restore(Restore),
     /// Test disaster recovery.
     Drill,
+    /// Bring one backup, with all it builds on, here from where copies are.
+    Fetch(BackupId),
+    /// Bring the stores of copies up to date.
+    Copy,
 }
 
 /// A backup to make.
@@ -94,12 +103,16 @@ impl Restore {
 /// What was done.
 #[derive(Clone, Debug)]
 pub enum Done {
-    /// A backup.
-    Created(Box<Manifest>),
+    /// A backup, and what came of its copies.
+    Created(Box<Manifest>, Vec<Copied>),
     /// A restore.
     Restored(Box<restore::Outcome>),
     /// A test.
     Drilled(Box<drill::Outcome>),
+    /// Backups that were not here.
+    Fetched(BackupId, Vec<BackupId>),
+    /// Copies.
+    Copied(Vec<Copied>),
 }
 
 impl Job {
@@ -123,16 +136,53 @@ impl Job {
             Work::Create(create) => {
                 let request = self.request(&settings, create)?;
                 let locked = store.lock("create", clock)?;
-                create::create_announced(&locked, &request, clock, announce)
-                    .map(|done| Done::Created(Box::new(done)))
+                let plan = create::Plan::new(&locked, &request, clock)?;
+                let progress = Progress::begin(&locked, "create", &plan.id, clock)?;
+                announce(&plan.id);
+                let outcome = plan.execute(&locked, clock, &progress).map(|manifest| {
+                    let places = &settings.remote;
+                    let copied = Copier { locked: &locked, places, clock, progress: &progress }.run();
+                    progress.set_result(&warnings(&copied));
+                    Done::Created(Box::new(manifest), copied)
+                });
+                progress.end(&outcome);
+                outcome
             }
             Work::Restore(restore) => {
-                let request = self.restore_request(&settings, restore);
                 let locked = store.lock("restore", clock)?;
                 settle(&locked, &settings)?;
+                let mut announced = false;
+                let mut announce = |id: &BackupId| {
+                    if !std::mem::replace(&mut announced, true) {
+                        announce(id);
+                    }
+                };
+                fetch(&locked, &settings, "restore", &restore.backup, clock, &mut announce)?;
                 require(&locked, restore)?;
+                let request = self.restore_request(&settings, restore);
                 let plan = restore::Plan::new(&locked, &request)?;
-                plan.execute_announced(&locked, clock, announce).map(|done| Done::Restored(Box::new(done)))
+                let restored = plan.execute_announced(&locked, clock, &mut announce);
+                restored.map(|done| Done::Restored(Box::new(done)))
+            }
+            Work::Fetch(id) => {
+                let locked = store.lock("fetch", clock)?;
+                let fetched = fetch(&locked, &settings, "fetch", id, clock, announce)?;
+                locked.manifest(id)?;
+                if fetched.is_empty() {
+                    announce(id);
+                }
+                Ok(Done::Fetched(id.clone(), fetched))
+            }
+            Work::Copy => {
+                let locked = store.lock("copy", clock)?;
+                let all = BackupId::parse(COPIES)?;
+                let progress = Progress::begin(&locked, "copy", &all, clock)?;
+                announce(&all);
+                let places = &settings.remote;
+                let copied = Copier { locked: &locked, places, clock, progress: &progress }.run();
+                progress.set_result(&warnings(&copied));
+                progress.end(&Ok(()));
+                Ok(Done::Copied(copied))
             }
             Work::Drill => {
                 let request = self.request(&settings, &Create::everything(Purpose::Drill))?;
@@ -151,6 +201,10 @@ impl Job {
         let settings = self.settings()?;
         let store = open(&settings)?;
         let request = self.restore_request(&settings, restore);
+        if !settings.remote.is_empty() && !is_here(&store, &restore.backup) {
+            let id = &restore.backup;
+            return Err(fault(format!("backup {id} is not here as a whole: fetch it first, or restore it")));
+        }
         require(&store, restore)?;
         restore::Plan::new(&store, &request).map(|plan| plan.preview)
     }
@@ -189,6 +243,34 @@ impl Create {
     pub fn everything(purpose: Purpose) -> Self {
         Self { kind: BackupType::Full, components: Component::ALL.to_vec(), purpose, tables: None }
     }
+}
+
+/// Brings the backup `id` here where it is not, under a report of its own.
+fn fetch(
+    locked: &Locked<'_>,
+    settings: &Settings,
+    work: &str,
+    id: &BackupId,
+    clock: &dyn Clock,
+    announce: &mut dyn FnMut(&BackupId),
+) -> Result<Vec<BackupId>> {
+    if is_here(locked, id) || settings.remote.is_empty() {
+        return Ok(Vec::new());
+    }
+    let progress = Progress::begin(locked, work, id, clock)?;
+    announce(id);
+    let outcome = Downloader { locked, places: &settings.remote, progress: &progress }.run(id);
+    // What comes next in a restore has a report that takes the place of this one.
+    if outcome.is_err() || work == "fetch" {
+        progress.end(&outcome);
+    }
+    outcome
+}
+
+/// What a report says of copies: nothing, when all is well.
+fn warnings(copied: &[Copied]) -> Value {
+    let warnings: Vec<&String> = copied.iter().filter_map(|store| store.error.as_ref()).collect();
+    if warnings.is_empty() { Value::Null } else { serde_json::json!({"warnings": warnings}) }
 }
 
 /// The store of the settings.

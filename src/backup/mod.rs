@@ -27,6 +27,7 @@ mod journal;
 pub mod lineage;
 mod lock;
 pub mod progress;
+pub mod remote;
 pub mod restore;
 pub mod retention;
 pub mod schedule;

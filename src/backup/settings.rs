@@ -23,6 +23,7 @@ use super::database::TableFilter;
 use super::files::{Root, Source};
 use super::format::Component;
 use super::gzip::LEVEL;
+use super::remote::{Place, places};
 use super::retention::Policy;
 use super::schedule::{Every, Schedule, jitter};
 use crate::config::fields::Fields;
@@ -42,7 +43,7 @@ const DIRECTIVE: &str = "slbp.backup_dir";
 const KEY_CONSTANT: &str = "SLBP_BACKUP_ENCRYPTION_KEY";
 const KEY_DIRECTIVE: &str = "slbp.backup_encryption_key";
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "enabled",
     "schedule",
     "hour",
@@ -57,6 +58,7 @@ const KEYS: [&str; 14] = [
     "tables",
     "files",
     "encryption_key",
+    "remote",
 ];
 
 /// What is below wp-content and can be made again, as globs over paths in the archive.
@@ -115,6 +117,8 @@ pub struct Settings {
     pub schedule: Option<Schedule>,
     /// How long they are kept.
     pub retention: Policy,
+    /// Where copies go.
+    pub remote: Vec<Place>,
     /// Who is told.
     pub notify: Notify,
     /// WordPress' `.maintenance` file; `None` where we may not write it: the site then stays open while a
@@ -137,8 +141,12 @@ impl Settings {
         let database = sources.database(env, site)?;
         let prefix = database.as_ref().map(|settings| settings.prefix.clone());
         let prefix = site.prefix.clone().or(prefix).unwrap_or_default();
+        let folder = sources.folder(env, site)?;
+        let forbidden: Vec<&Path> = [folder.as_deref(), site.root.as_deref()].into_iter().flatten().collect();
+        let remote = sources.pick("remote", |value| places(value, env, &forbidden))?.unwrap_or_default();
         Ok(Self {
-            folder: sources.folder(env, site)?,
+            folder,
+            remote,
             tables: sources.pick("tables", |value| tables(value, &prefix))?.unwrap_or_else(|| whole(&prefix)),
             files: sources.pick("files", |value| files(value, site))?.unwrap_or_else(|| site.files()),
             level: sources.pick("compression", level)?.unwrap_or(LEVEL),

@@ -131,6 +131,16 @@ impl Store {
         Ok(Draft { target: self.folder(id), folder, sums: Vec::new(), recipients })
     }
 
+    /// Begins to take in the backup `id` from elsewhere: its files are written as they come.
+    pub(crate) fn receive(&self, id: &BackupId) -> Result<Draft> {
+        if self.is_taken(id) {
+            return Err(fault(format!("there is a backup {id} already")));
+        }
+        let folder = self.partial(id);
+        create_folder(&folder)?;
+        Ok(Draft { target: self.folder(id), folder, sums: Vec::new(), recipients: Vec::new() })
+    }
+
     fn partial(&self, id: &BackupId) -> PathBuf {
         self.root.join(format!("{id}{PARTIAL}"))
     }

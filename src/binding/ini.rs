@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<61> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<63> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -58,6 +58,8 @@ static DIRECTIVES: IniEntryDefs<61> = IniEntryDefs::new([
     system(c"slbp.cache_site_share", c""),
     system(c"slbp.backup_dir", c""),
     secret(c"slbp.backup_encryption_key"),
+    secret(c"slbp.backup_s3_access_key"),
+    secret(c"slbp.backup_s3_secret_key"),
     system(c"slbp.php_cli", c""),
     system(c"slbp.database_host", c""),
     system(c"slbp.database_user", c""),

@@ -15,6 +15,8 @@ use crate::ports::Environment;
 pub struct Recorded {
     constants: BTreeMap<String, String>,
     directives: BTreeMap<String, String>,
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
 }
 
 impl Environment for Recorded {
@@ -24,6 +26,10 @@ impl Environment for Recorded {
 
     fn ini(&self, name: &str) -> Option<String> {
         self.directives.get(name).cloned()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
     }
 }
 
@@ -55,6 +61,12 @@ impl Environment for Recorder<'_> {
     fn ini(&self, name: &str) -> Option<String> {
         let value = self.inner.ini(name)?;
         self.heard.borrow_mut().directives.insert(name.to_owned(), value.clone());
+        Some(value)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let value = self.inner.variable(name)?;
+        self.heard.borrow_mut().variables.insert(name.to_owned(), value.clone());
         Some(value)
     }
 }

@@ -8,5 +8,6 @@ mod files;
 mod fixture;
 mod full;
 mod incremental;
+mod remote;
 mod restore;
 mod upkeep;

@@ -7,6 +7,7 @@ pub mod mariadb;
 pub mod memcached;
 pub mod queue;
 pub mod redis;
+pub mod s3;
 
 use std::net::TcpListener;
 use std::process::Child;

@@ -429,6 +429,58 @@ final class BackupManagerTest extends TestCase
         self::assertFalse(@$manager->export_backup('nothing', "{$this->folder}/nothing.tar"));
     }
 
+    public function testCopiesAreMadeListedFetchedAndRestoredFromWhereTheyAre(): void
+    {
+        $copies = "{$this->folder}/copies";
+        $remote = ['remote' => ['type' => 'path', 'path' => $copies]];
+        $manager = $this->manager($remote);
+        $result = $manager->create_backup();
+        self::assertTrue($result['success']);
+        self::assertSame('completed', $result['status']);
+        self::assertStringContainsString('not copied yet', $result['message']);
+        self::assertSame([$copies], $result['backup_info']['awaiting']);
+
+        mkdir($copies);
+        $told = $manager->copy_backups();
+        $id = $result['backup_id'];
+        self::assertTrue($told['success'], $told['message']);
+        self::assertSame([['name' => $copies, 'copied' => [$id], 'error' => null]], $told['stores']);
+        $info = $manager->get_backup_info($id);
+        self::assertSame([['local', $copies], []], [$info['locations'], $info['awaiting']]);
+
+        // Another host: no backups of its own, the same database for the sake of the test.
+        $expected = $this->checksums();
+        $this->site->query('DELETE FROM wp_posts');
+        $other = $this->manager($remote + ['backup_dir' => "{$this->folder}/other"]);
+        self::assertTrue($other->copy_backups()['success']);
+        self::assertSame([$copies], $other->get_backup_info($id)['locations']);
+        self::assertStringContainsString('fetch it first', $other->restore_backup($id, options: ['dry_run' => true])['message']);
+        $restored = $other->restore_backup($id);
+        self::assertTrue($restored['success'], $restored['message']);
+        self::assertSame($expected, $this->checksums());
+        self::assertStringContainsString('is here already', $other->fetch_backup($id)['message']);
+        self::assertFalse($other->fetch_backup('nothing')['success']);
+
+        $deleted = $manager->delete_backup($id);
+        self::assertSame([true, []], [$deleted['success'], $deleted['warnings']]);
+        self::assertSame([], glob("$copies/*"));
+        self::assertSame([], $manager->list_backups());
+    }
+
+    public function testSecretsOfCopiesAreInNoBackupAndNoMessage(): void
+    {
+        $keys = ['access_key' => 'AKIDsecret', 'secret_key' => 'hunter2'];
+        $s3 = $keys + ['type' => 's3', 'bucket' => 'acme', 'endpoint' => 'http://127.0.0.1:1'];
+        $manager = $this->manager(['remote' => [$s3]]);
+        $result = $manager->create_backup('full', ['config']);
+        self::assertSame('completed', $result['status']);
+        self::assertStringContainsString('s3://acme@127.0.0.1:1', $result['message']);
+        $all = json_encode([$result, $manager->list_backups(), $manager->get_progress()]);
+        $files = implode('', array_map('file_get_contents', array_filter(glob("{$this->folder}/backups/{*,*/*,*/*/*}", GLOB_BRACE), 'is_file')));
+        self::assertStringNotContainsString('hunter2', $all . $files);
+        self::assertStringNotContainsString('AKIDsecret', $all . $files);
+    }
+
     public function testFilters(): void
     {
         $manager = $this->manager();
@@ -485,6 +537,14 @@ final class BackupManagerTest extends TestCase
             'folder' => [static fn () => new SLBP_Backup_Manager(['backup_dir' => 'backups']), 'absolute path'],
             'encryption' => [static fn () => new SLBP_Backup_Manager(['encryption_key' => 'secret']), "encryption_key: key 1: expected 'age1…'"],
             'no key' => [static fn () => new SLBP_Backup_Manager(['encryption_key' => '/nowhere/key.txt']), 'encryption_key: cannot read the file'],
+            'copies in the backups' => [
+                static fn () => new SLBP_Backup_Manager(['backup_dir' => '/srv/b', 'remote' => ['type' => 'path', 'path' => '/srv/b/c']]),
+                'apart from /srv/b',
+            ],
+            'bucket without keys' => [
+                static fn () => new SLBP_Backup_Manager(['remote' => [['type' => 's3', 'bucket' => 'acme']]]),
+                'secret_key',
+            ],
         ];
     }
 

@@ -54,6 +54,11 @@ namespace {
             echo "$text\n";
         }
 
+        public static function warning(string $text): void
+        {
+            echo "Warning: $text\n";
+        }
+
         public static function success(string $text): void
         {
             echo "Success: $text\n";

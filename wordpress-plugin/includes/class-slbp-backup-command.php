@@ -50,10 +50,16 @@ class SLBP_Backup_Command {
 	 */
 	public function list_backups( array $arguments, array $options ): void {
 		$rows = array_map(
-			static fn( array $backup ) => array_merge( $backup, array( 'components' => implode( ',', $backup['components'] ) ) ),
+			static fn( array $backup ) => array_merge(
+				$backup,
+				array(
+					'components' => implode( ',', $backup['components'] ),
+					'locations'  => implode( ',', $backup['locations'] ),
+				)
+			),
 			slbp_backup_manager()?->list_backups() ?? array()
 		);
-		WP_CLI\Utils\format_items( $options['format'] ?? 'table', $rows, array( 'id', 'type', 'purpose', 'components', 'status', 'size', 'base_id' ) );
+		WP_CLI\Utils\format_items( $options['format'] ?? 'table', $rows, array( 'id', 'type', 'purpose', 'components', 'status', 'size', 'base_id', 'locations' ) );
 	}
 
 	/**
@@ -67,6 +73,32 @@ class SLBP_Backup_Command {
 	public function verify( array $arguments ): void {
 		$check = $this->attempt( static fn( $manager ) => $manager->verify_backup( $arguments[0] ) );
 		WP_CLI::success( $check['message'] );
+	}
+
+	/**
+	 * Copies to the stores of the setting `remote` what they lack, and looks at what is there.
+	 */
+	public function copy(): void {
+		$this->attempt( static fn( $manager ) => $manager->copy_backups( array( 'async' => true ) ) );
+		$report = $this->follow( 'copies' );
+		foreach ( $report['result']['warnings'] ?? array() as $warning ) {
+			WP_CLI::warning( $warning );
+		}
+		WP_CLI::success( 'Every store was asked; wp slbp backup list shows what is where.' );
+	}
+
+	/**
+	 * Brings a backup, with all it builds on, here from where copies are.
+	 *
+	 * ## OPTIONS
+	 *
+	 * <id>
+	 * : The backup.
+	 */
+	public function fetch( array $arguments ): void {
+		list( $id ) = $arguments;
+		$this->bring_here( $id );
+		WP_CLI::success( "Backup $id is here, with all it builds on." );
 	}
 
 	/**
@@ -91,6 +123,7 @@ class SLBP_Backup_Command {
 	 */
 	public function restore( array $arguments, array $options ): void {
 		list( $id ) = $arguments;
+		$this->bring_here( $id );
 		$components = explode( ',', $options['components'] ?? 'database,files,config' );
 		$plan       = $this->attempt( static fn( $manager ) => $manager->restore_backup( $id, $components, array( 'dry_run' => true ) ) );
 		WP_CLI::log( wp_json_encode( $plan['restore_results'], JSON_PRETTY_PRINT | JSON_UNESCAPED_SLASHES ) );
@@ -152,6 +185,16 @@ class SLBP_Backup_Command {
 			WP_CLI::error( $result['message'] );
 		}
 		return $result;
+	}
+
+	/**
+	 * Downloads a backup of which there are only copies.
+	 */
+	private function bring_here( string $id ): void {
+		$begun = $this->attempt( static fn( $manager ) => $manager->fetch_backup( $id, array( 'async' => true ) ) );
+		if ( 'in_progress' === $begun['status'] ) {
+			$this->follow( $id );
+		}
 	}
 
 	/**

@@ -41,7 +41,7 @@ pub use manifest::{
     ObjectKind, Purpose, TablePart,
 };
 pub use ranges::{Range, RangeReader, Stored};
-pub use sums::{Sum, parse_sums, render_sums};
+pub use sums::{Sum, is_inside, parse_sums, render_sums};
 
 /// The manifest's file name. It is written last.
 pub const MANIFEST: &str = "manifest.json";

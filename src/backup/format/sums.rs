@@ -27,11 +27,15 @@ fn parse_line(line: &str) -> Result<Sum> {
     let broken = || fault("SHA256SUMS has a line that is not '<64 hex digits>  <path>'");
     let (sha256, path) = line.split_once("  ").ok_or_else(broken)?;
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let inside = !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if sha256.len() != 64 || !sha256.bytes().all(hex) || !inside || path.contains('\0') {
+    if sha256.len() != 64 || !sha256.bytes().all(hex) || !is_inside(path) {
         return Err(broken());
     }
     Ok(Sum { path: path.to_owned(), sha256: sha256.to_owned() })
+}
+
+/// Whether `path` is one of a file inside a backup's folder.
+pub fn is_inside(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\0')
 }
 
 #[cfg(test)]

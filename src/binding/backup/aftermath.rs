@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::results;
 use crate::backup::job::{Done, Job, Work};
+use crate::backup::remote::Copied;
 use crate::backup::restore::Outcome;
 use crate::binding::convert::json::to_zval;
 use crate::binding::failure::log;
@@ -15,12 +16,14 @@ use crate::ports::Options;
 /// Ends `job` on the host's side.
 pub fn of(job: &Job, outcome: &Result<Done>, options: &HostOptions) {
     match (&job.work, outcome) {
-        (Work::Create(_), Ok(Done::Created(manifest))) => {
+        (Work::Create(_), Ok(Done::Created(manifest, copied))) => {
             let facts = json!({"backup_id": manifest.id, "size": manifest.size, "purpose": manifest.purpose});
             announce("slbp_backup_completed", &facts);
             let text = format!("Backup {} was made: {} bytes.", manifest.id, manifest.size);
-            tell(job, options, Event::Completed, "Backup completed", &text);
+            tell(job, options, Event::Completed, "Backup completed", &results::with_copies(text, copied));
+            tell_of_copies(job, options, copied);
         }
+        (Work::Copy, Ok(Done::Copied(copied))) => tell_of_copies(job, options, copied),
         (Work::Create(_), Err(error)) => {
             announce("slbp_backup_failed", &json!({"message": error.to_string()}));
             tell(job, options, Event::Failed, "Backup failed", &error.to_string());
@@ -55,6 +58,30 @@ fn take_effect(outcome: &Outcome, options: &HostOptions) {
         }
     }
     hooks::call("opcache_reset", vec![]);
+}
+
+/// Tells that a store of copies began to fail, once, and that it is well again.
+fn tell_of_copies(job: &Job, options: &HostOptions, copied: &[Copied]) {
+    for store in copied {
+        if let Some(error) = &store.error {
+            log(error);
+            announce("slbp_backup_copy_failed", &json!({"store": store.name, "message": error}));
+        }
+        match &store.error {
+            Some(error) if store.is_news => {
+                let text = format!(
+                    "{error}\n\nThe backups themselves are whole. What is missing is copied as soon as it can be."
+                );
+                tell(job, options, Event::Failed, "Backups are not copied", &text);
+            }
+            None if store.is_news => {
+                let text =
+                    format!("{} can be reached again; {} copies were made.", store.name, store.copied.len());
+                tell(job, options, Event::Failed, "Backups are copied again", &text);
+            }
+            _ => {}
+        }
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -80,6 +80,14 @@ pub fn create(kind: &str, components: Vec<Component>, options: &Value) -> Result
     Ok((Create { kind, components, purpose: Purpose::Manual, tables }, detached))
 }
 
+/// Whether work that has no other options goes to a process of its own.
+///
+/// # Errors
+/// An unknown option or a wrong value.
+pub fn detached(options: &Value) -> Result<bool> {
+    Ok(Fields::of("$options", options, &["async"])?.truth("async")?.unwrap_or(false))
+}
+
 /// How `restore_backup` is to go about it.
 pub struct RestoreOrder {
     /// What to restore.

@@ -39,7 +39,7 @@ const OPTIONS: [&str; 18] = [
 ];
 
 /// Keys whose values are only written into encrypted backups, in whatever option they stand.
-const SECRETS: [&str; 12] = [
+const SECRETS: [&str; 15] = [
     "password",
     "pass",
     "secret",
@@ -47,6 +47,9 @@ const SECRETS: [&str; 12] = [
     "token",
     "bearer_token",
     "api_key",
+    "access_key",
+    "secret_key",
+    "session_token",
     "key",
     "private_key",
     "signing_key",

@@ -23,6 +23,7 @@ use super::wordpress::options::HostOptions;
 use crate::backup::catalog::{self, Listed};
 use crate::backup::format::Purpose;
 use crate::backup::job::{self, Create, Done, Job, Work};
+use crate::backup::remote::{Deleted, delete, is_copying_due, ledgers, retain};
 use crate::backup::retention::Verdict;
 use crate::backup::settings::{OPTION, Settings};
 use crate::backup::verify::{Report, verify};
@@ -122,18 +123,31 @@ impl HostedBackups {
             (manifest.purpose, Timestamp::from_secs(manifest.created_at))
         };
         let history: Vec<(Purpose, Timestamp)> = manifests.iter().map(made).collect();
-        let Some(due) = schedule.due(SystemClock.now(), &history) else { return Ok(None) };
+        let Some(due) = schedule.due(SystemClock.now(), &history) else {
+            return self.copy_due().map(|()| None);
+        };
         let (kind, components, purpose) = (due.kind, due.components, due.purpose);
         let work = Work::Create(Create { kind, components, purpose, tables: None });
         self.perform(work, host::is_web() && detach::is_possible()).map(Some)
     }
 
-    /// Every backup, newest first.
+    /// Makes the copies that are missing, as [`HostedBackups::create_due`] makes backups; also looks once
+    /// a day at what the stores of copies have.
+    fn copy_due(&self) -> Result<()> {
+        let (settings, store) = (self.settings()?, self.store()?);
+        if is_copying_due(&store, &settings.remote, SystemClock.now())? {
+            self.perform(Work::Copy, host::is_web() && detach::is_possible())?;
+        }
+        Ok(())
+    }
+
+    /// Every backup, newest first, with those of which there are only copies.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>> {
-        self.store()?.list(&SystemClock)
+        let ledgers = ledgers(&self.store()?, &self.settings()?.remote);
+        self.store()?.list_with(&ledgers, &SystemClock)
     }
 
     /// One backup.
@@ -141,7 +155,7 @@ impl HostedBackups {
     /// # Errors
     /// The folder cannot be read.
     pub fn find(&self, id: &BackupId) -> Result<Option<Listed>> {
-        self.store()?.describe_one(id, &SystemClock)
+        Ok(self.list()?.into_iter().find(|listed| listed.id == *id))
     }
 
     /// Checks a backup and all it builds on.
@@ -152,22 +166,25 @@ impl HostedBackups {
         verify(&self.store()?, id)
     }
 
-    /// Removes a backup.
+    /// Removes a backup, here and where copies of it are.
     ///
     /// # Errors
     /// There is none, another builds on it, or somebody is at work.
-    pub fn delete(&self, id: &BackupId) -> Result<()> {
-        let store = self.store()?;
-        catalog::delete(&store.lock("delete", &SystemClock)?, id, false).map(drop)
+    pub fn delete(&self, id: &BackupId) -> Result<Deleted> {
+        let (settings, store) = (self.settings()?, self.store()?);
+        let locked = store.lock("delete", &SystemClock)?;
+        delete(&locked, &settings.remote, id, &SystemClock)
     }
 
-    /// Removes what is older than it is to be kept.
+    /// Removes what is older than it is to be kept, here and where copies are.
     ///
     /// # Errors
     /// Somebody is at work.
-    pub fn clean_up(&self) -> Result<Verdict> {
-        let (store, policy) = (self.store()?, self.settings()?.retention);
-        catalog::clean_up(&store.lock("clean up", &SystemClock)?, policy, &SystemClock)
+    pub fn clean_up(&self) -> Result<(Verdict, Deleted)> {
+        let (settings, store) = (self.settings()?, self.store()?);
+        let locked = store.lock("clean up", &SystemClock)?;
+        let verdict = catalog::clean_up(&locked, settings.retention, &SystemClock)?;
+        Ok((verdict, retain(&locked, &settings.remote, settings.retention, &SystemClock)?))
     }
 
     /// The report on a backup, or the newest report.

@@ -23,9 +23,10 @@ use crate::ports::{Environment, Options};
 /// The constant with the token of scripts that restore a site.
 const TOKEN: &str = "SLBP_BACKUP_TOKEN";
 
-/// Where backups, the database and the site's folders are, and who can read backups. The network may
-/// repeat them and not change them: whoever could would read any file that PHP can.
-const PLACES: [&str; 4] = ["backup_dir", "database", "files", "encryption_key"];
+/// Where backups and their copies, the database and the site's folders are, and who can read backups. The
+/// network may repeat them, as it was shown them, and not change them: whoever could would read any file
+/// that PHP can.
+const PLACES: [&str; 5] = ["backup_dir", "database", "files", "encryption_key", "remote"];
 
 /// Shorter tokens could be guessed.
 const LEAST_TOKEN: usize = 32;
@@ -122,7 +123,7 @@ impl HostedBackups {
             return missing;
         }
         match self.delete(&id) {
-            Ok(()) => Response::ok(results::deleted(&id)),
+            Ok(deleted) => Response::ok(results::deleted(&id, &deleted)),
             Err(error) => refusal_with(&error, results::not_deleted(&id, &error)),
         }
     }
@@ -147,13 +148,38 @@ impl HostedBackups {
 
     /// POST; `async` is on unless it is false.
     pub fn drill_endpoint(&self, request: &Request<'_>) -> Response {
-        let detached = match body(request, &["async"]) {
-            Ok(body) => body.get("async").is_none_or(truth),
+        let detached = match asynchronous(request) {
+            Ok(detached) => detached,
             Err(error) => return refusal(&error),
         };
         match self.perform(Work::Drill, detached) {
             Ok(performed) => answer(&performed, results::drilled(&performed)),
             Err(error) => refusal_with(&error, results::not_drilled(&error)),
+        }
+    }
+
+    /// POST `id`; `async` is on unless it is false.
+    pub fn fetch_endpoint(&self, request: &Request<'_>) -> Response {
+        let order = id_of(request).and_then(|id| Ok((id, asynchronous(request)?)));
+        let (id, detached) = match order {
+            Ok(order) => order,
+            Err(error) => return refusal(&error),
+        };
+        match self.perform(Work::Fetch(id.clone()), detached) {
+            Ok(performed) => answer(&performed, results::fetched(&id, &performed)),
+            Err(error) => refusal_with(&error, results::not_fetched(&id, &error)),
+        }
+    }
+
+    /// POST; `async` is on unless it is false.
+    pub fn copy_endpoint(&self, request: &Request<'_>) -> Response {
+        let detached = match asynchronous(request) {
+            Ok(detached) => detached,
+            Err(error) => return refusal(&error),
+        };
+        match self.perform(Work::Copy, detached) {
+            Ok(performed) => answer(&performed, results::copied(&performed)),
+            Err(error) => refusal_with(&error, results::not_copied(&error)),
         }
     }
 
@@ -168,10 +194,11 @@ impl HostedBackups {
 
     fn with_places(&self, mut body: Map<String, Value>) -> Result<Map<String, Value>> {
         let stored = self.options.get(OPTION).unwrap_or_default();
+        let shown = without_secrets(stored.clone());
         for key in PLACES {
             let place = stored.get(key);
             match body.get(key) {
-                Some(given) if Some(given) != place => {
+                Some(given) if Some(given) != place && Some(given) != shown.get(key) => {
                     let expected = "set it in the option, a constant or php.ini, not over the network";
                     return Err(Error::invalid(key, expected));
                 }
@@ -206,13 +233,26 @@ impl HostedBackups {
     }
 }
 
-/// A password in the option is not for the network.
+/// Passwords and keys in the option are not for the network.
 fn without_secrets(mut option: Value) -> Value {
     if let Some(database) = option.get_mut("database").and_then(Value::as_object_mut) {
         database.remove("password");
     }
     if let Some(map) = option.as_object_mut() {
         map.remove("encryption_key");
+    }
+    let hide = |place: &mut Value| {
+        if let Some(place) = place.as_object_mut() {
+            place.retain(|key, _| !matches!(key.as_str(), "access_key" | "secret_key" | "session_token"));
+        }
+    };
+    match option.get_mut("remote") {
+        Some(Value::Array(places)) => places.iter_mut().for_each(hide),
+        Some(place) => {
+            hide(place);
+            place.as_object_mut().into_iter().flat_map(|places| places.values_mut()).for_each(hide);
+        }
+        None => {}
     }
     option
 }
@@ -241,6 +281,11 @@ fn refusal_with(error: &Error, body: Value) -> Response {
         Kind::Backup => Response::new(409, body),
         _ => Response::new(503, body),
     }
+}
+
+/// Whether `async`, the only parameter, is not off.
+fn asynchronous(request: &Request<'_>) -> Result<bool> {
+    Ok(body(request, &["async"])?.get("async").is_none_or(truth))
 }
 
 fn id_of(request: &Request<'_>) -> Result<BackupId> {

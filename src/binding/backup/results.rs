@@ -9,6 +9,7 @@ use crate::backup::catalog::{Listed, Status};
 use crate::backup::drill;
 use crate::backup::format::Component;
 use crate::backup::job::Done;
+use crate::backup::remote::{Copied, Deleted};
 use crate::backup::restore::{Outcome, Preview};
 use crate::backup::retention::Verdict;
 use crate::backup::verify::Report;
@@ -24,7 +25,7 @@ pub fn tree(value: &impl Serialize) -> Value {
 pub fn created(performed: &Performed, info: Option<&Listed>) -> Value {
     let id = match performed {
         Performed::Started(id) => id.clone(),
-        Performed::Done(Done::Created(manifest)) => manifest.id.clone(),
+        Performed::Done(Done::Created(manifest, _)) => manifest.id.clone(),
         Performed::Done(_) => return Value::Null,
     };
     let (status, message) = match (performed, info.map(|info| info.status)) {
@@ -34,7 +35,17 @@ pub fn created(performed: &Performed, info: Option<&Listed>) -> Value {
         }
         _ => ("completed", format!("Backup {id} was made.")),
     };
+    let message = match performed {
+        Performed::Done(Done::Created(_, copied)) => with_copies(message, copied),
+        _ => message,
+    };
     json!({"success": true, "backup_id": id, "status": status, "message": message, "backup_info": info})
+}
+
+/// `message`, and which stores did not get their copy.
+pub fn with_copies(message: String, copied: &[Copied]) -> String {
+    let failed = copied.iter().filter_map(|store| store.error.as_ref());
+    failed.fold(message, |message, error| format!("{message} It is not copied yet: {error}."))
 }
 
 /// A backup that could not be made.
@@ -171,24 +182,73 @@ pub fn not_verified(id: &BackupId, error: &Error) -> Value {
 }
 
 /// What was deleted.
-pub fn deleted(id: &BackupId) -> Value {
-    json!({"success": true, "backup_id": id, "message": format!("Backup {id} was deleted.")})
+pub fn deleted(id: &BackupId, deleted: &Deleted) -> Value {
+    let message = sentences(format!("Backup {id} was deleted."), &deleted.warnings);
+    json!({"success": true, "backup_id": id, "message": message, "warnings": deleted.warnings})
 }
 
 /// Why nothing was deleted.
 pub fn not_deleted(id: &BackupId, error: &Error) -> Value {
-    json!({"success": false, "backup_id": id, "message": error.to_string()})
+    json!({"success": false, "backup_id": id, "message": error.to_string(), "warnings": []})
 }
 
 /// What retention did.
-pub fn cleaned(verdict: &Verdict) -> Value {
+pub fn cleaned((verdict, copies): &(Verdict, Deleted)) -> Value {
     let message = format!("{} backups were deleted, {} are kept.", verdict.delete.len(), verdict.keep.len());
-    json!({"success": true, "deleted": verdict.delete, "kept": verdict.keep.len(), "message": message})
+    json!({
+        "success": true,
+        "deleted": verdict.delete,
+        "deleted_copies": copies.gone,
+        "kept": verdict.keep.len(),
+        "message": sentences(message, &copies.warnings),
+    })
+}
+
+fn sentences(first: String, more: &[String]) -> String {
+    more.iter().fold(first, |text, sentence| format!("{text} {sentence}."))
+}
+
+/// A backup that was brought here, or is on its way.
+pub fn fetched(id: &BackupId, performed: &Performed) -> Value {
+    let (status, message) = match performed {
+        Performed::Done(Done::Fetched(_, ids)) if ids.is_empty() => {
+            ("completed", format!("Backup {id} is here already."))
+        }
+        Performed::Done(_) => ("completed", format!("Backup {id} is here now, with all it builds on.")),
+        Performed::Started(_) => ("in_progress", format!("Backup {id} is being downloaded.")),
+    };
+    json!({"success": true, "backup_id": id, "status": status, "message": message})
+}
+
+/// Why it was not brought here.
+pub fn not_fetched(id: &BackupId, error: &Error) -> Value {
+    json!({"success": false, "backup_id": id, "status": "failed", "message": error.to_string()})
+}
+
+/// What came of copying.
+pub fn copied(performed: &Performed) -> Value {
+    let Performed::Done(Done::Copied(stores)) = performed else {
+        return json!({"success": true, "status": "in_progress", "message": "Copies are being made.", "stores": []});
+    };
+    let told: Vec<Value> = stores
+        .iter()
+        .map(|store| json!({"name": store.name, "copied": store.copied, "error": store.error}))
+        .collect();
+    let count: usize = stores.iter().map(|store| store.copied.len()).sum();
+    let errors: Vec<String> = stores.iter().filter_map(|store| store.error.clone()).collect();
+    let status = if errors.is_empty() { "completed" } else { "failed" };
+    let message = sentences(format!("{count} copies were made."), &errors);
+    json!({"success": errors.is_empty(), "status": status, "message": message, "stores": told})
+}
+
+/// Why no copies were made.
+pub fn not_copied(error: &Error) -> Value {
+    json!({"success": false, "status": "failed", "message": error.to_string(), "stores": []})
 }
 
 /// Why retention did nothing.
 pub fn not_cleaned(error: &Error) -> Value {
-    json!({"success": false, "deleted": [], "kept": null, "message": error.to_string()})
+    json!({"success": false, "deleted": [], "deleted_copies": [], "kept": null, "message": error.to_string()})
 }
 
 /// What a test of disaster recovery came to.

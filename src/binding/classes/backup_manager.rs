@@ -85,12 +85,28 @@ impl BackupManager {
 
     pub fn delete_backup(&self, backup_id: Bytes) -> PhpResult<ZBox<ZendHashTable>> {
         let id = id(&backup_id)?;
-        let told = self.hosted.delete(&id).map(|()| results::deleted(&id));
+        let told = self.hosted.delete(&id).map(|deleted| results::deleted(&id, &deleted));
         answer(told, |error| results::not_deleted(&id, error))
     }
 
+    #[php(defaults(options = Settings::empty()))]
+    pub fn fetch_backup(&self, backup_id: Bytes, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+        let (id, detached) = (id(&backup_id)?, arguments::detached(&options.tree)?);
+        let told = self.hosted.perform(Work::Fetch(id.clone()), detached);
+        answer(told.map(|performed| results::fetched(&id, &performed)), |error| {
+            results::not_fetched(&id, error)
+        })
+    }
+
+    #[php(defaults(options = Settings::empty()))]
+    pub fn copy_backups(&self, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+        let detached = arguments::detached(&options.tree)?;
+        let told = self.hosted.perform(Work::Copy, detached).map(|performed| results::copied(&performed));
+        answer(told, results::not_copied)
+    }
+
     pub fn cleanup_old_backups(&self) -> PhpResult<ZBox<ZendHashTable>> {
-        answer(self.hosted.clean_up().map(|verdict| results::cleaned(&verdict)), results::not_cleaned)
+        answer(self.hosted.clean_up().map(|done| results::cleaned(&done)), results::not_cleaned)
     }
 
     pub fn create_daily_backup(&self) -> PhpResult<ZBox<ZendHashTable>> {
@@ -142,6 +158,14 @@ impl BackupManager {
         self.endpoint(request, HostedBackups::drill_endpoint)
     }
 
+    pub fn fetch_backup_endpoint(&self, request: &Zval) -> PhpResult<Zval> {
+        self.endpoint(request, HostedBackups::fetch_endpoint)
+    }
+
+    pub fn copy_backups_endpoint(&self, request: &Zval) -> PhpResult<Zval> {
+        self.endpoint(request, HostedBackups::copy_endpoint)
+    }
+
     pub fn get_progress_endpoint(&self, request: &Zval) -> PhpResult<Zval> {
         self.endpoint(request, HostedBackups::progress_endpoint)
     }
@@ -166,7 +190,7 @@ impl HostedBackups {
     pub fn info_of(&self, performed: &Performed) -> Option<Listed> {
         match performed {
             Performed::Started(id) => self.find(id).ok().flatten(),
-            Performed::Done(Done::Created(manifest)) => self.find(&manifest.id).ok().flatten(),
+            Performed::Done(Done::Created(manifest, _)) => self.find(&manifest.id).ok().flatten(),
             Performed::Done(_) => None,
         }
     }

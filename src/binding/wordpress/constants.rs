@@ -8,7 +8,8 @@ use crate::binding::convert::json;
 use crate::binding::ini;
 use crate::ports::Environment;
 
-/// Constants as PHP defines them and directives as php.ini sets them.
+/// Constants as PHP defines them, directives as php.ini sets them, and the process' own variables (for
+/// php-fpm those of the pool's `env[...]`), never a request's.
 pub struct PhpEnvironment;
 
 impl Environment for PhpEnvironment {
@@ -23,6 +24,10 @@ impl Environment for PhpEnvironment {
 
     fn ini(&self, name: &str) -> Option<String> {
         ini::text(name)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|text| !text.is_empty())
     }
 }
 
