@@ -305,7 +305,8 @@ impl<'a> Run<'a> {
             exchange.apply()?;
         }
         if self.plan.database().is_some() {
-            self.journal.swap.apply(&mut database::writer(self.plan.opts()?)?)?;
+            let mut conn = database::sole_writer(self.plan.opts()?, &self.journal.swap.shadows)?;
+            self.journal.swap.apply(&mut conn)?;
         }
         self.journal.enter(self.store, Phase::Committed)?;
         Ok(safety)
@@ -444,7 +445,7 @@ fn settle(journal: &Journal, store: &Store, opts: Option<&Opts>) -> Result<()> {
         if database::name_of(opts) != *name {
             return Err(fault(format!("an interrupted restore is of the database {name}")));
         }
-        let mut conn = database::writer(opts)?;
+        let mut conn = database::sole_writer(opts, &journal.swap.shadows)?;
         match journal.phase {
             Phase::Loading => database::drop_shadows(&mut conn, &journal.swap.shadows)?,
             Phase::Swapping => journal.swap.undo(&mut conn)?,

@@ -85,7 +85,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Brings SHA256SUMS in line with the files: what anybody can do who may write there.
-fn sum_again(folder: &Path) {
+pub fn sum_again(folder: &Path) {
     let sums = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
     let lines = sums.lines().map(|line| {
         let path = &line[66..];

@@ -5,7 +5,8 @@ use std::time::Duration;
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder};
 
-use super::super::fault::database;
+use super::super::fault::{database, fault};
+use super::column::quoted;
 use crate::error::Result;
 
 /// How long the server may take to answer: it may sort a large table before its first row, but one
@@ -28,6 +29,26 @@ pub(crate) fn writer(opts: &Opts) -> Result<Conn> {
     // MariaDB only: MySQL has no such switch.
     let _ = conn.query_drop("SET check_constraint_checks=0");
     Ok(conn)
+}
+
+/// A session that loads rows, and that holds the server-wide `name` until its last statement has ended,
+/// which may be after the process that sent it: whoever cleans up after that process waits for the name.
+pub(crate) fn named_writer(opts: &Opts, name: &str) -> Result<Conn> {
+    let mut conn = writer(opts)?;
+    hold(&mut conn, name)?;
+    Ok(conn)
+}
+
+/// Waits until nobody else holds `name`.
+pub(crate) fn hold(conn: &mut Conn, name: &str) -> Result<()> {
+    let seconds = PATIENCE.as_secs();
+    let held: Option<Option<i64>> = conn
+        .query_first(format!("SELECT GET_LOCK({}, {seconds})", quoted(name)))
+        .map_err(database("waiting for another restore"))?;
+    match held.flatten() {
+        Some(1) => Ok(()),
+        _ => Err(fault("a statement of a restore that died is still running")),
+    }
 }
 
 /// Runs a statement without a result.

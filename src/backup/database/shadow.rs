@@ -23,7 +23,7 @@ use super::column::identifier;
 use super::definition::{renamed, without_foreign_keys};
 use super::read::TableReader;
 use super::schema::{RESTORE_TABLES, Table};
-use super::session::{run, writer};
+use super::session::{hold, named_writer, run, writer};
 use super::table::{insert_head, ranges_path};
 use crate::error::Result;
 
@@ -56,6 +56,23 @@ impl Shadow {
     }
 }
 
+/// Sessions that a restore may have at work, whatever the machine.
+const SESSIONS: usize = 8;
+
+/// What the `number`th session of a restore holds while it works.
+fn session_name(shadows: &[Shadow], number: usize) -> Option<String> {
+    shadows.first().map(|first| format!("{} {number}", first.shadow))
+}
+
+/// A session that changes the site for the restore of `shadows`: it is alone at that.
+pub(crate) fn sole_writer(opts: &Opts, shadows: &[Shadow]) -> Result<Conn> {
+    let mut conn = writer(opts)?;
+    for name in (0..SESSIONS).filter_map(|number| session_name(shadows, number)) {
+        hold(&mut conn, &name)?;
+    }
+    Ok(conn)
+}
+
 /// Loading the tables of a backup.
 pub(crate) struct Load<'a> {
     pub opts: &'a Opts,
@@ -72,8 +89,10 @@ impl Load<'_> {
         self.progress.expect(order.iter().map(|(table, _)| table.bytes).sum(), order.len() as u64);
         let jobs = Mutex::new(order);
         let stop = AtomicBool::new(false);
-        let work = || -> Result<()> {
-            let mut conn = writer(self.opts)?;
+        let shadows: Vec<Shadow> = self.tables.iter().map(|(_, shadow)| (*shadow).clone()).collect();
+        let work = |number: usize| -> Result<()> {
+            let name = session_name(&shadows, number).unwrap_or_default();
+            let mut conn = named_writer(self.opts, &name)?;
             loop {
                 let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some((table, shadow)) = next else { return Ok(()) };
@@ -85,7 +104,8 @@ impl Load<'_> {
             }
         };
         thread::scope(|scope| {
-            let loaders: Vec<_> = (0..cores()).map(|_| scope.spawn(work)).collect();
+            let loaders: Vec<_> =
+                (0..cores().min(SESSIONS)).map(|number| scope.spawn(move || work(number))).collect();
             let panicked = |_| Err(fault("a load thread panicked"));
             let ended = loaders.into_iter().map(|loader| loader.join().unwrap_or_else(panicked));
             ended.collect::<Vec<Result<()>>>().into_iter().collect()
