@@ -91,7 +91,9 @@ class SLBP_Scalability_Manager
     }
 
     /**
-     * Adds a check, in place of the one of that name. Register it on every request, before the REST API answers.
+     * Adds a check, in place of the one of that name. In WordPress: in the action `slbp_register_health_checks`, which
+     * is given the manager whenever one is made; the probes before WordPress forget a check that nobody registers for
+     * ten minutes.
      *
      * The callable returns true, false, the name of a state, a WP_Error, or
      * array{status: string, message?: string, value?: float}. false, null, a WP_Error, an exception and exit() mean

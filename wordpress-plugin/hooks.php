@@ -33,6 +33,17 @@ if ( defined( 'WP_CLI' ) && WP_CLI ) {
 	WP_CLI::add_command( 'slbp queue', 'SLBP_Queue_Command' );
 }
 
+// Health: the page, the button, what Site Health says, the commands. The probes are among the REST routes.
+add_action( 'admin_menu', 'slbp_add_health_page' );
+add_action( 'admin_post_slbp_drain', 'slbp_press_drain_button' );
+add_filter( 'site_status_tests', 'slbp_add_health_test' );
+if ( defined( 'WP_CLI' ) && WP_CLI ) {
+	require __DIR__ . '/includes/class-slbp-health-command.php';
+	require __DIR__ . '/includes/class-slbp-drain-command.php';
+	WP_CLI::add_command( 'slbp health', 'SLBP_Health_Command' );
+	WP_CLI::add_command( 'slbp drain', 'SLBP_Drain_Command' );
+}
+
 // REST: routes, limits before the work, headers after it.
 add_action( 'rest_api_init', 'slbp_register_rest_routes' );
 add_filter( 'rest_pre_dispatch', 'slbp_limit_rest_request', 5, 3 );

@@ -39,6 +39,8 @@ require __DIR__ . '/includes/components.php';
 require __DIR__ . '/includes/client.php';
 require __DIR__ . '/includes/refusal.php';
 require __DIR__ . '/includes/health.php';
+require __DIR__ . '/includes/health-page.php';
+require __DIR__ . '/includes/health-site-health.php';
 require __DIR__ . '/includes/rest-routes.php';
 require __DIR__ . '/includes/rest-limits.php';
 require __DIR__ . '/includes/auth-protection.php';

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from tests.bench import backups, coherent, loading, pages
+from tests.bench import backups, coherent, loading, pages, probes
 from tests.support import account, mariadb, memcached, ports, redis
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -71,7 +71,8 @@ def main(extension):
         finally:
             database.stop()
         dumps = backups.table(backups.measure(extension, folder))
-        text = f"{table(rows)}\n\n{pages.table(pages.measure(extension, folder))}\n\n{dumps}"
+        checks = probes.table(probes.measure(extension, folder / "probes"))
+        text = f"{table(rows)}\n\n{pages.table(pages.measure(extension, folder))}\n\n{checks}\n\n{dumps}"
     write(ROOT / "README.md", text)
     print(text)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.support.process import wait_until
+from tests.support.process import StartError, wait_until
 from tests.wordpress.visitor import API
 
 PROBES = [("health", {"healthy", "degraded"}), ("ready", {"ready"}), ("live", {"alive"})]
@@ -122,3 +123,159 @@ def test_plain_permalinks_reach_the_probes_too(site, visitor):
         answer = visitor.get("/index.php?rest_route=" + API.removeprefix("/wp-json") + "/live")
 
     assert (answer.status_code, answer.json()["status"]) == (200, "alive")
+
+
+def test_neither_maintenance_nor_another_host_stands_in_the_way(site, visitor):
+    warm(visitor)
+    with maintenance(site):
+        assert visitor.get("/wp-login.php").status_code == 503, "visitors see the maintenance page"
+        answers = {route: visitor.api("GET", f"/{route}") for route in ("live", "ready", "health")}
+    assert {answer.status_code for answer in answers.values()} == {200}
+    assert answers["ready"].json()["checks"]["maintenance"] == "degraded"
+
+    for route in ("live", "ready", "health"):
+        answer = visitor.request("GET", API + f"/{route}", headers={"Host": "10.0.0.7"})
+        assert answer.status_code == 200, "a redirect is a failure to who probes by address"
+
+
+def test_fifty_probes_at_once_give_no_false_no(site, visitor):
+    site.fpm.restart()
+    with ThreadPoolExecutor(50) as executor:
+        for _ in range(3):
+            answers = list(executor.map(lambda _: visitor.api("GET", "/ready").status_code, range(50)))
+            assert set(answers) == {200}
+
+
+def test_details_are_for_addresses_that_cannot_be_invented(site, set_option, visitor):
+    assert visitor.api("GET", "/health/detailed").status_code == 401
+    set_option("slbp_health_check_ips", ["203.0.113.0/24"])
+    site.fpm.restart()
+
+    assert visitor.request("GET", API + "/health/detailed", headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 200
+    spoofed = visitor.request("GET", API + "/health/detailed", headers={"X-Forwarded-For": "203.0.113.9, 198.51.100.7"})
+    assert spoofed.status_code == 401, "only what the trusted proxy has added counts"
+
+    set_option("slbp_trusted_proxies", ["192.0.2.1"])
+    site.fpm.restart()
+    spoofed = visitor.request("GET", API + "/health/detailed", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert spoofed.status_code == 401, "nobody is believed who is no trusted proxy"
+
+
+def test_administrators_see_everything(admin):
+    body = admin.api("GET", "/health/detailed").json()
+
+    assert body["status"] in {"healthy", "degraded"}
+    assert {
+        "database", "database_replication", "database_clock", "cache_memory", "filesystem", "disk", "inodes", "memory",
+        "queue", "queue_stuck", "backup", "cron", "opcache", "php_fpm", "migrations", "drain", "maintenance",
+    } <= set(body["checks"])
+    assert body["checks"]["migrations"]["status"] == "healthy"
+    assert body["checks"]["filesystem"]["status"] == "healthy"
+    assert body["checks"]["php_fpm"]["unit"] in {"percent", "count"}
+
+
+def test_an_upgrade_that_waits_keeps_the_node_out(site, visitor):
+    site.mariadb.sql("UPDATE wp_options SET option_value = '100' WHERE option_name = 'db_version'", "wordpress")
+    try:
+        site.fpm.restart()
+        answer = visitor.api("GET", "/ready")
+        assert (answer.status_code, answer.json()["checks"]["migrations"]) == (503, "unhealthy")
+        assert visitor.api("GET", "/ready").status_code == 503, "the door repeats what WordPress found"
+    finally:
+        version = site.php("require ABSPATH . WPINC . '/version.php'; echo $wp_db_version;").strip()
+        site.mariadb.sql(f"UPDATE wp_options SET option_value = '{version}' WHERE option_name = 'db_version'", "wordpress")
+
+
+HOSTILE = """<?php
+add_action('slbp_register_health_checks', function ($manager) {
+    $manager->register_health_check('throws', fn() => throw new Error('boom'), ['groups' => ['ready']]);
+    $manager->register_health_check('leaves', fn() => exit('<b>gone</b>'), ['groups' => ['ready'], 'critical' => true]);
+});
+"""
+
+
+def test_a_check_that_misbehaves_is_unhealthy_and_the_probe_answers(site, visitor):
+    folder = site.wordpress.root / "wp-content" / "mu-plugins"
+    folder.mkdir(exist_ok=True)
+    plugin = folder / "hostile.php"
+    plugin.write_text(HOSTILE)
+    plugin.chmod(0o644)
+    folder.chmod(0o755)
+    try:
+        site.fpm.restart()
+        answers = [visitor.api("GET", "/ready") for _ in range(3)]
+    finally:
+        plugin.unlink()
+
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.json()["checks"]["throws"] == "unhealthy" and answer.json()["checks"]["leaves"] == "unhealthy"
+        assert "boom" not in answer.text and "gone" not in answer.text
+
+
+def test_the_draft_is_spoken_to_who_asks_for_it(visitor):
+    for _ in range(2):
+        answer = visitor.request("GET", API + "/ready", headers={"Accept": "application/health+json"})
+
+        assert answer.headers["Content-Type"].startswith("application/health+json")
+        assert answer.json()["status"] in {"pass", "warn"}
+        assert answer.json()["checks"]["database:responseTime"][0]["componentType"] == "datastore"
+
+
+@pytest.mark.parametrize(
+    "path, status",
+    [
+        (API + "/live?rest_route=/wp/v2/types", 200),
+        ("/?rest_route=/skylearn-billing-pro/v1/live&rest_route=/wp/v2/types", 200),
+    ],
+)
+def test_no_address_of_wordpress_is_taken_for_a_probe(visitor, path, status):
+    answer = visitor.get(path)
+
+    assert answer.status_code == status
+    assert "post" in answer.json(), "WordPress answers with its post types"
+
+
+def test_other_methods_are_wordpress_business(visitor):
+    warm(visitor)
+
+    assert visitor.api("POST", "/live").status_code == 404
+    assert visitor.request("HEAD", API + "/live").status_code == 200
+
+
+def test_the_page_shows_every_check_and_drains(site, admin):
+    page = admin.get("/wp-admin/tools.php?page=slbp-health")
+    assert page.status_code == 200 and '<th scope="row">database' in page.text and "Drain this node" in page.text
+
+    nonce = page.text.split('name="_wpnonce" value="')[1].split('"')[0]
+    form = {"action": "slbp_drain", "_wpnonce": nonce, "button": "drain"}
+    assert admin.post("/wp-admin/admin-post.php", data=form).status_code == 302
+    assert admin.api("GET", "/ready").status_code == 503
+    assert admin.post("/wp-admin/admin-post.php", data={**form, "button": "accept"}).status_code == 302
+    assert admin.api("GET", "/ready").status_code == 200
+    assert admin.post("/wp-admin/admin-post.php", data={**form, "_wpnonce": "0"}).status_code == 403
+
+
+def test_site_health_asks_too(admin, visitor):
+    answer = admin.api("GET", "/health/site-health").json()
+
+    assert answer["test"] == "slbp_health" and answer["status"] in {"good", "recommended", "critical"}
+    assert visitor.api("GET", "/health/site-health").status_code == 401
+
+
+def test_the_commands(site):
+    """Through a stand-in for WP-CLI: what the commands do, not how WP-CLI parses."""
+    def wp(*words: str):
+        double = Path(__file__).parent / "wp_cli_double.php"
+        try:
+            return 0, site.configuration.run(site.account, double, site.wordpress.root, *words).stdout
+        except StartError as error:
+            return 1, str(error)
+
+    code, report = wp("health", "report")
+    assert code == 0 and "database\thealthy" in report
+    assert "upstream slbp_backend" in wp("health", "load-balancer", "nginx", "10.0.0.1:80", "10.0.0.2:80")[1]
+    assert wp("health", "load-balancer", "nginx", "nonsense")[0] == 1
+    code, refusal = wp("drain", "on")
+    assert code == 1 and "slbp.shm_path" in refusal, "it says that it reaches nobody"
+    assert wp("drain", "status") == (0, "accepting\n")

@@ -39,6 +39,7 @@ function slbp_register_rest_routes(): void {
 	foreach ( slbp_probe_routes() as $route => list( $permission, $method ) ) {
 		slbp_register_rest_route( $route, 'GET', $permission, static fn( $request ) => slbp_answer_probe( $method, $request ) );
 	}
+	slbp_register_rest_route( '/health/site-health', 'GET', 'slbp_may_see_site_health', 'slbp_test_health' );
 	slbp_register_rest_route( '/health/drain', 'GET, POST, DELETE', 'slbp_can_manage', 'slbp_answer_drain' );
 	foreach ( slbp_rate_limit_routes() as list( $route, $methods, $permission, $method ) ) {
 		slbp_register_rest_route( $route, $methods, $permission, static fn( $request ) => slbp_answer_from_limiter( $method, $request ) );

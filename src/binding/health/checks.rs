@@ -37,20 +37,32 @@ pub fn of_node<'a>(health: &Health<'a>, folder: &'a Path) -> Vec<Box<dyn Check +
     ]
 }
 
-/// All of them, as WordPress sees them.
+/// Those that readiness and health ask for, once the site's settings are known.
 pub fn of_site<'a>(
-    hosted: &'a HostedHealth,
     health: &Health<'a>,
     link: &'a DatabaseLink,
     folders: &'a Folders,
 ) -> Vec<Box<dyn Check + 'a>> {
     let mut all = of_node(health, &folders.root);
-    all.extend([database::latency(link), database::replication(link), database::clock_skew(link)]);
-    all.push(node::migrations(migrations_pending));
+    all.extend([database::latency(link), node::migrations(migrations_pending)]);
+    all
+}
+
+/// Those for whoever runs the site. The queue, the backups and the schedule are looked at in WordPress
+/// alone: elsewhere nobody says that there are any, and looking would create them.
+pub fn of_operator<'a>(
+    hosted: &'a HostedHealth,
+    link: &'a DatabaseLink,
+    folders: &'a Folders,
+) -> Vec<Box<dyn Check + 'a>> {
+    let mut all = vec![database::replication(link), database::clock_skew(link)];
     all.extend(cache::layers());
     all.extend(folders.uploads.as_deref().map(filesystem::writable));
-    all.extend([queue::backlog(queue_snapshot), queue::stuck(queue_snapshot)]);
-    all.extend([backup::age(backups), cron::lateness(cron_lateness), php::opcache(opcache), php::pool(pool)]);
+    if hooks::exists("get_option") {
+        all.extend([queue::backlog(queue_snapshot), queue::stuck(queue_snapshot)]);
+        all.extend([backup::age(backups), cron::lateness(cron_lateness)]);
+    }
+    all.extend([php::opcache(opcache), php::pool(pool)]);
     let apis = hosted.settings.external.iter();
     all.extend(apis.map(|address| external::reachable(address.clone(), hosted.settings.external_ca.clone())));
     all

@@ -96,7 +96,10 @@ impl HostedHealth {
         }
         let (link, folders) = (DatabaseLink::new(self.database()?), Folders::find());
         self.teach(&health, link.settings());
-        let mut all = checks::of_site(self, &health, &link, &folders);
+        let mut all = checks::of_site(&health, &link, &folders);
+        if group == Group::Detailed {
+            all.extend(checks::of_operator(self, &link, &folders));
+        }
         let registered: Vec<Registered> = self.registered.borrow().iter().map(Registered::shared).collect();
         all.extend(registered.into_iter().map(|check| Box::new(check) as Box<dyn Check>));
         health.report(group, &all)
