@@ -208,7 +208,7 @@ def test_a_check_that_misbehaves_is_unhealthy_and_the_probe_answers(site, visito
         plugin.unlink()
 
     for answer in answers:
-        assert answer.status_code == 503
+        assert answer.status_code == 503, answer.text
         assert answer.json()["checks"]["throws"] == "unhealthy" and answer.json()["checks"]["leaves"] == "unhealthy"
         assert "boom" not in answer.text and "gone" not in answer.text
 

@@ -8,7 +8,7 @@ pub fn render(balancer: &Balancer, upstreams: &[Upstream]) -> String {
     let mut text = format!(
         "# Rendered by SLBP_Scalability_Manager.\n\
          defaults\n    mode http\n    option httplog\n    option forwardfor\n    option redispatch\n    retries 2\n    \
-         retry-on conn-failure empty-response 503\n    timeout connect {connect_timeout}s\n    timeout client {read_timeout}s\n    \
+         retry-on conn-failure empty-response 502 503 504\n    timeout connect {connect_timeout}s\n    timeout client {read_timeout}s\n    \
          timeout server {read_timeout}s\n    timeout check {check_timeout}s\n    timeout http-keep-alive 15s\n\n\
          frontend slbp\n    bind :80\n    default_backend slbp_backend\n\n\
          backend slbp_backend\n    balance {}\n    http-reuse safe\n    \
