@@ -226,7 +226,9 @@ final class ScalabilityManagerTest extends TestCase
             'a group' => [static fn () => (new SLBP_Scalability_Manager())->register_health_check('x', 'time', ['groups' => ['live']])],
             'a server' => [static fn () => (new SLBP_Scalability_Manager())->render_load_balancer_config('apache', ['a:80'])],
             'no upstreams' => [static fn () => (new SLBP_Scalability_Manager())->render_load_balancer_config('nginx', [])],
-            'an upstream' => [static fn () => (new SLBP_Scalability_Manager())->render_load_balancer_config('nginx', ["a:80;\ninclude /etc/passwd"])],
+            'an upstream' => [
+                static fn () => (new SLBP_Scalability_Manager())->render_load_balancer_config('nginx', ["a:80;\ninclude /etc/passwd"]),
+            ],
             'a path' => [static fn () => new SLBP_Scalability_Manager(['load_balancer' => ['probe' => "/x;\n}"]])],
             'a number' => [static fn () => new SLBP_Scalability_Manager(['load_balancer' => ['interval' => 0]])],
         ];

@@ -34,12 +34,15 @@ def request(
     query: str = "",
     headers: Optional[Mapping[str, str]] = None,
     timeout: float = 10,
+    uri: Optional[str] = None,
+    method: str = "GET",
 ) -> Response:
-    """GETs `script`. Raises Broken when the worker dies, TimeoutError when it hangs."""
+    """Asks `script`, for `uri` where a web server would have rewritten it. Raises Broken when the worker dies, TimeoutError
+    when it hangs."""
     params = {
         "GATEWAY_INTERFACE": "CGI/1.1",
-        "REQUEST_METHOD": "GET",
-        "REQUEST_URI": f"/{script.name}?{query}",
+        "REQUEST_METHOD": method,
+        "REQUEST_URI": uri or f"/{script.name}?{query}",
         "SCRIPT_FILENAME": str(script),
         "SCRIPT_NAME": f"/{script.name}",
         "SERVER_PROTOCOL": "HTTP/1.1",
