@@ -32,6 +32,7 @@ class SLBP_Scalability_Manager
      *     health_token: string of 16 bytes or more, a bearer token that may; default `slbp.health_token`.
      *     database: as for SLBP_Background_Processor.
      *     external_apis: list<string>, https:// addresses that the detailed check asks.
+     *     session: array<string, mixed>, the keys of SLBP_Session_Handler.
      *     external_ca: string, the authorities for them in PEM; default: the system's.
      *     load_balancer: array{probe?: string, health?: string, live?: string, host?: string, interval?: int,
      *         check_timeout?: int, fall?: int, rise?: int, connect_timeout?: int, read_timeout?: int, keepalive?: int,
@@ -154,6 +155,52 @@ class SLBP_Scalability_Manager
      * @throws SLBP_InvalidArgumentException another server, or an upstream or setting that cannot stand in the file
      */
     public function render_load_balancer_config(string $server, array $upstreams): string
+    {
+    }
+
+    /**
+     * Has PHP keep its sessions in this store from the next session_start() on, by an SLBP_Session_Handler of `$config`
+     * `session`.
+     *
+     * @param string $handler 'redis'|'memcached'|'database'|'shm'
+     *
+     * @return bool false when headers were sent or a session is open, and where PHP has no sessions
+     *
+     * @throws SLBP_InvalidArgumentException there is no such handler, or its settings are wrong
+     * @throws SLBP_Config_Exception when a constant or directive holds a wrong value
+     */
+    public function configure_session_handler(string $handler): bool
+    {
+    }
+
+    /** Does so with the handler that the option `slbp_session_handler` names; nothing where it is empty or too late. */
+    public function init_session_management(): void
+    {
+    }
+
+    /**
+     * Keeps data under a name, in the store that was configured, else where SLBP_Session_Handler would. It is no PHP
+     * session, whatever it is called.
+     *
+     * @param mixed $data what serialize() takes
+     * @param int $expiration seconds; 0 or less deletes it
+     *
+     * @return bool false, with a warning, when it was not stored
+     */
+    public function store_session_data(string $session_id, mixed $data, int $expiration = 3600): bool
+    {
+    }
+
+    /**
+     * @return mixed the data, or false when there is none. Objects come back as such where the site has a secret (the
+     *     eight WordPress salts, or slbp.signing_key); elsewhere as __PHP_Incomplete_Class.
+     */
+    public function get_session_data(string $session_id): mixed
+    {
+    }
+
+    /** @return bool whether the store did it; true also when there was none */
+    public function delete_session_data(string $session_id): bool
     {
     }
 

@@ -44,6 +44,13 @@ if ( defined( 'WP_CLI' ) && WP_CLI ) {
 	WP_CLI::add_command( 'slbp drain', 'SLBP_Drain_Command' );
 }
 
+// Sessions: before any plugin can begin one; this file is read while plugins are loaded.
+slbp_init_sessions();
+if ( defined( 'WP_CLI' ) && WP_CLI ) {
+	require __DIR__ . '/includes/class-slbp-sessions-command.php';
+	WP_CLI::add_command( 'slbp sessions', 'SLBP_Sessions_Command' );
+}
+
 // REST: routes, limits before the work, headers after it.
 add_action( 'rest_api_init', 'slbp_register_rest_routes' );
 add_filter( 'rest_pre_dispatch', 'slbp_limit_rest_request', 5, 3 );

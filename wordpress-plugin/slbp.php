@@ -44,6 +44,7 @@ require __DIR__ . '/includes/health-site-health.php';
 require __DIR__ . '/includes/rest-routes.php';
 require __DIR__ . '/includes/rest-limits.php';
 require __DIR__ . '/includes/auth-protection.php';
+require __DIR__ . '/includes/sessions.php';
 require __DIR__ . '/includes/object-cache.php';
 require __DIR__ . '/includes/object-cache-page.php';
 require __DIR__ . '/includes/site-health.php';

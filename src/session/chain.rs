@@ -67,11 +67,6 @@ impl Chain {
         Self { stores }
     }
 
-    /// The stores' names, in order.
-    pub fn name(&self) -> String {
-        self.stores.iter().map(|store| store.name()).collect::<Vec<_>>().join(" | ")
-    }
-
     /// Opens a session.
     ///
     /// # Errors
@@ -93,7 +88,7 @@ impl Chain {
         };
         let is_theirs = others.version > seen;
         if is_theirs && others.end.is_some() {
-            return self.leave(home, request, seen, receipt, &others);
+            return self.bury_at_home(home, request, &others);
         }
         let data = match is_theirs {
             true => others.data,
@@ -228,20 +223,12 @@ impl Chain {
     }
 
     /// The session was ended while its home was away: the home is told, and what it has is not used.
-    fn leave(
-        &self,
-        home: usize,
-        request: &Open<'_>,
-        seen: u64,
-        receipt: Option<Receipt>,
-        others: &Newest,
-    ) -> Result<Found, Fault> {
+    fn bury_at_home(&self, home: usize, request: &Open<'_>, others: &Newest) -> Result<Found, Fault> {
         let kind = others.end.unwrap_or(Kind::Destroyed);
         let tombstone = Tombstone { version: others.version, kind, ttl: TOMBSTONE };
         if let Some(store) = self.stores.get(home) {
             store.destroy(request.name, &tombstone)?;
         }
-        let _ = (seen, receipt);
         match (kind, request.create) {
             (Kind::Moved, _) => Ok(Found::Moved),
             (Kind::Destroyed, false) => Ok(Found::Missing),
@@ -291,8 +278,8 @@ impl Held {
         policy::next_version(self.newest, now)
     }
 
-    /// A session that is at home where it was, and about which nothing is known.
-    pub fn forget_data(&mut self) -> Option<Vec<u8>> {
+    /// Takes its data out.
+    pub fn take_data(&mut self) -> Option<Vec<u8>> {
         self.data.take()
     }
 }

@@ -81,11 +81,6 @@ impl Sessions {
         }
     }
 
-    /// The stores, for messages.
-    pub fn store_name(&self) -> String {
-        self.chain.name()
-    }
-
     /// Opens the session with `id`, waiting for its lock if need be; `None`: there is no such session, or
     /// the id is none.
     ///
@@ -132,7 +127,7 @@ impl Sessions {
 
     /// Takes out what was read; empty for a new session.
     pub fn take_data(&self, session: &mut Session) -> Vec<u8> {
-        session.held.as_mut().and_then(Held::forget_data).unwrap_or_default()
+        session.held.as_mut().and_then(Held::take_data).unwrap_or_default()
     }
 
     /// Stores `data` and gives the lock back.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::facade::{Ask, Saved, Session, Sessions};
-use super::settings::Settings;
+use super::settings::{Mode, Settings};
 use super::store::Kind;
 use crate::error::{Error, Result};
 
@@ -51,9 +51,9 @@ impl Handler {
         self.settings = settings;
     }
 
-    /// Where the sessions are, for messages.
-    pub fn store_name(&self) -> String {
-        self.sessions.store_name()
+    /// Takes another mode.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.settings.mode = mode;
     }
 
     /// Whether there is a session with this id. It is opened by asking, and read by [`Self::read`].

@@ -5,17 +5,20 @@ use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
 
 use crate::binding::convert::json;
-use crate::binding::convert::params::{Bytes, Callable, Settings};
+use crate::binding::convert::params::{Bytes, Callable, Lax, Settings};
+use crate::binding::convert::zend::flag;
 use crate::binding::failure::or_failure;
 use crate::binding::health::HostedHealth;
+use crate::binding::session::managed::ManagedSessions;
 use crate::binding::wordpress::request::Request;
 use crate::health::state::Group;
 
-/// Health, draining, and what load balancers need to know.
+/// Health, draining, what load balancers need to know, and sessions that outlive a node.
 #[php_class]
 #[php(name = "SLBP_Scalability_Manager")]
 pub struct ScalabilityManager {
     health: HostedHealth,
+    sessions: ManagedSessions,
 }
 
 #[php_impl]
@@ -23,7 +26,8 @@ pub struct ScalabilityManager {
 impl ScalabilityManager {
     #[php(defaults(config = Settings::empty()))]
     pub fn __construct(config: Settings) -> PhpResult<Self> {
-        Ok(Self { health: HostedHealth::new(&config, &[])? })
+        let sessions = ManagedSessions::new(&config.tree)?;
+        Ok(Self { health: HostedHealth::new(&config, &["session"])?, sessions })
     }
 
     pub fn health_check(&self, request: Option<&Zval>) -> PhpResult<Zval> {
@@ -71,6 +75,33 @@ impl ScalabilityManager {
     pub fn render_load_balancer_config(&self, server: Bytes, upstreams: &ZendHashTable) -> PhpResult<String> {
         let upstreams = json::from_table(upstreams)?;
         Ok(self.health.render_balancer(&server.text(), &upstreams)?)
+    }
+
+    pub fn configure_session_handler(&self, handler: Bytes) -> PhpResult<bool> {
+        or_failure(self.sessions.configure(&handler.text()), false)
+    }
+
+    pub fn init_session_management(&self) -> PhpResult<()> {
+        or_failure(self.sessions.begin().map(drop), ())
+    }
+
+    #[php(defaults(expiration = Lax(3600)))]
+    pub fn store_session_data(
+        &self,
+        session_id: Bytes,
+        data: &Zval,
+        expiration: Lax<i64>,
+    ) -> PhpResult<bool> {
+        or_failure(self.sessions.store(&session_id.0, data, expiration.0), false)
+    }
+
+    pub fn get_session_data(&self, session_id: Bytes) -> PhpResult<Zval> {
+        let found = or_failure(self.sessions.get(&session_id.0), None)?;
+        Ok(found.unwrap_or_else(|| flag(false)))
+    }
+
+    pub fn delete_session_data(&self, session_id: Bytes) -> PhpResult<bool> {
+        or_failure(self.sessions.delete(&session_id.0), false)
     }
 
     pub fn get_microservices_config(&self) -> ZBox<ZendHashTable> {

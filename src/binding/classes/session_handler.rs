@@ -32,6 +32,13 @@ pub struct SessionHandler {
     hosted: HostedSessions,
 }
 
+impl SessionHandler {
+    /// The object that has `hosted`.
+    pub fn holding(hosted: HostedSessions) -> Self {
+        Self { hosted }
+    }
+}
+
 /// The data of a session, or false.
 pub struct Data(Option<Vec<u8>>);
 

@@ -10,7 +10,7 @@ use ext_php_rs::types::ZendStr;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::open::find_or_open;
+use super::open::{IniOnly, directive_secret, find_or_open};
 use super::save_handler::{FORGED, OVERTAKEN, settings};
 use super::{create_id, lifetime, warn};
 use crate::binding::wordpress::constants::PhpEnvironment;
@@ -72,10 +72,26 @@ impl HostedSessions {
     /// A wrong setting, or no shared memory at all.
     pub fn new(config: &Value) -> Result<Self> {
         let raw: Raw = SESSIONS.read(config.clone(), &PhpEnvironment)?;
-        let sessions = find_or_open(raw.places()?, site::secret())?;
+        let (places, secret) = match &raw.save_path {
+            // The same sessions as the native handler's: what it does not say comes from php.ini alone.
+            Some(save_path) => (address::parse(save_path, &IniOnly)?, directive_secret()),
+            None => (vec![raw.place()?], site::secret()),
+        };
+        let sessions = find_or_open(places, secret)?;
         let handler = RefCell::new(Handler::new(Rc::clone(&sessions), raw.settings()?));
         let lifetime = seconds("lifetime", &raw.lifetime)?;
         Ok(Self { sessions, handler, lifetime })
+    }
+
+    /// The same for data that lives for so many seconds.
+    pub fn with_lifetime(self, seconds: u64) -> Self {
+        Self { lifetime: Some(Duration::from_secs(seconds)), ..self }
+    }
+
+    /// The same for somebody who only looks.
+    pub fn read_only(mut self) -> Self {
+        self.handler.get_mut().set_mode(Mode::ReadOnly);
+        self
     }
 
     /// How long a session lives unused.
@@ -169,10 +185,7 @@ impl HostedSessions {
 }
 
 impl Raw {
-    fn places(&self) -> Result<Vec<Place>> {
-        if let Some(save_path) = &self.save_path {
-            return address::parse(save_path, &PhpEnvironment);
-        }
+    fn place(&self) -> Result<Place> {
         let chosen = Chosen {
             handler: self.handler.clone(),
             redis: self.redis.clone(),
@@ -181,7 +194,7 @@ impl Raw {
             table: self.table.clone(),
             table_prefix: site::table_prefix(),
         };
-        Ok(vec![chosen.place(&PhpEnvironment)?])
+        chosen.place(&PhpEnvironment)
     }
 
     fn settings(&self) -> Result<Settings> {

@@ -9,6 +9,7 @@
 //! given.
 
 mod hosted;
+pub mod managed;
 pub mod open;
 pub mod save_handler;
 mod symbols;
@@ -21,6 +22,7 @@ pub use symbols::{are_there, create_id};
 pub use warn::warn;
 
 use super::ini;
+use super::wordpress::hooks;
 
 /// PHP's own default of `session.gc_maxlifetime`.
 const LIFETIME: u64 = 1440;
@@ -39,6 +41,13 @@ pub fn end_request() {
     save_handler::end_request();
     warn::restore_save_path();
     open::tidy();
+}
+
+/// Whether a session is open in this request.
+fn is_active() -> bool {
+    /// `PHP_SESSION_ACTIVE`.
+    const ACTIVE: i64 = 2;
+    hooks::call("session_status", Vec::new()).is_some_and(|status| status.long() == Some(ACTIVE))
 }
 
 /// How long a session lives unused: `session.gc_maxlifetime`.

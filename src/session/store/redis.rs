@@ -1,19 +1,21 @@
 //! Sessions in Redis: one hash each, `<prefix><name>`, and a script for every call.
 //!
-//! Fields: `v` version, `d` data, `t` token of the lock, `l` its end by the server's clock in
-//! milliseconds, `s` state (`d`, `m`; absent: live), `w` token of the last writer, so that a write
+//! Fields: `v` version, `d` data, `t` token of the lock (empty: free), `l` its end by the server's clock in
+//! milliseconds, `s` state (`d`, `m`; empty: live), `w` token of the last writer, so that a write
 //! whose answer was lost may be sent again. All of a session lies under one key, so data and lock go
 //! together, and it works in a cluster.
 //!
 //! A server that evicts (`maxmemory-policy` other than `noeviction` or `volatile-*`) ends sessions
 //! silently; give sessions an instance of their own.
 
+use std::cell::Cell;
 use std::sync::{LazyLock, PoisonError};
 use std::time::Duration;
 
 use redis::{Value, cmd};
 
 use super::{Change, Close, Closed, Found, Kind, Open, Opened, Store, Tombstone};
+use crate::clock::{Clock, SystemClock};
 use crate::remote::redis::{RedisLink, Replay, Script, SharedLink, shared};
 use crate::remote::settings::{RedisSettings, Topology};
 use crate::remote::{Fault, FaultKind};
@@ -33,6 +35,10 @@ pub struct RedisStore {
     prefix: String,
     name: String,
     is_single: bool,
+    /// How long somebody waits for an answer.
+    patience: Duration,
+    /// By how many milliseconds the server's clock is ahead of ours, once that is known.
+    ahead: Cell<Option<i64>>,
 }
 
 impl RedisStore {
@@ -43,7 +49,8 @@ impl RedisStore {
             Topology::Cluster(_) => ("redis cluster".to_owned(), false),
             Topology::Sentinel { service, .. } => (format!("redis {service}"), true),
         };
-        Self { link: shared(settings), prefix: settings.prefix.clone(), name, is_single }
+        let (link, prefix, patience) = (shared(settings), settings.prefix.clone(), settings.read_timeout);
+        Self { link, prefix, name, is_single, patience, ahead: Cell::new(None) }
     }
 
     fn with<T>(&self, call: impl FnOnce(&mut RedisLink) -> Result<T, Fault>) -> Result<T, Fault> {
@@ -57,13 +64,16 @@ impl RedisStore {
     }
 }
 
-impl Store for RedisStore {
-    fn open(&self, request: &Open<'_>) -> Result<Opened, Fault> {
+impl RedisStore {
+    /// `None`: the server says that nobody waits any more.
+    fn ask(&self, request: &Open<'_>) -> Result<Option<Opened>, Fault> {
         let lock = request.lock.map_or(0, |ttl| ttl.as_millis()).to_string();
         let lifetime = request.lifetime.as_millis().to_string();
         let create: &[u8] = if request.create { b"1" } else { b"0" };
         let token = request.token.to_hex();
-        let arguments = [token.as_bytes(), lock.as_bytes(), create, lifetime.as_bytes()];
+        let until = self.ahead.get().map_or(0, |ahead| millis() + ahead + self.patience.as_millis() as i64);
+        let until = until.to_string();
+        let arguments = [token.as_bytes(), lock.as_bytes(), create, lifetime.as_bytes(), until.as_bytes()];
         let Value::Array(reply) = self.eval(&OPEN, request.name, &arguments)? else {
             return Err(unexpected());
         };
@@ -72,7 +82,7 @@ impl Store for RedisStore {
             return Err(unexpected());
         };
         let number = whole(&number)?;
-        Ok(match what.as_slice() {
+        Ok(Some(match what.as_slice() {
             b"missing" => Opened::Missing(number),
             b"moved" => Opened::Moved(number),
             b"busy" => Opened::Busy(Duration::from_millis(number)),
@@ -81,10 +91,25 @@ impl Store for RedisStore {
                     Some(Value::BulkString(sealed)) => Some(sealed),
                     _ => None,
                 };
+                if let Some(Value::Int(now)) = reply.next() {
+                    self.ahead.set(Some(now - millis()));
+                }
                 Opened::Found(Found { version: number, sealed, receipt: None })
             }
+            b"late" => return Ok(None),
             _ => return Err(unexpected()),
-        })
+        }))
+    }
+}
+
+impl Store for RedisStore {
+    fn open(&self, request: &Open<'_>) -> Result<Opened, Fault> {
+        if let Some(opened) = self.ask(request)? {
+            return Ok(opened);
+        }
+        // Somebody did wait, so one of the clocks was set.
+        self.ahead.set(None);
+        self.ask(request)?.ok_or_else(unexpected)
     }
 
     fn close(&self, request: &Close<'_>) -> Result<Closed, Fault> {
@@ -149,6 +174,10 @@ impl Store for RedisStore {
     fn name(&self) -> &str {
         &self.name
     }
+}
+
+fn millis() -> i64 {
+    (SystemClock.now().nanos() / 1_000_000) as i64
 }
 
 fn whole(reply: &Value) -> Result<u64, Fault> {
