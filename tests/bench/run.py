@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from tests.bench import backups, coherent, loading, pages, probes
+from tests.bench import backups, coherent, loading, pages, probes, sessions
 from tests.support import account, mariadb, memcached, ports, redis
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -60,6 +60,7 @@ def main(extension):
             rows += coherent.measure(extension, folder, server.socket)
             rows += measure(extension, "cache.php", "redis", str(server.socket))
             rows += measure(extension, "cache.php", "memcached", f"{ports.LOOPBACK}:{slabs.port}")
+            rows += sessions.measure(extension, server, slabs)
         finally:
             server.stop()
             slabs.stop()
