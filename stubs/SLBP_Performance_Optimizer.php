@@ -52,6 +52,14 @@
  *     A query from one place. Times in seconds, p95_time within a fifth; slow, failed and duplicates count
  *     executions, n_plus_one and requests count requests; component is 'plugin:slug', 'mu-plugin:slug',
  *     'theme:slug', 'core' or 'other'; last_seen is unix time. The fingerprint has `?` for every value.
+ * @phpstan-type IndexAdvice array{
+ *     table: string, columns: list<string>, name: string, ddl: string, rollback_ddl: string, reason: string,
+ *     verified: bool, estimated_size: int, write_cost: string, queries: list<string>,
+ *     evidence: array{
+ *         sample_rows: int, table_rows: int, rows_read_before: int, rows_read_after: int,
+ *         cost_before: float, cost_after: float, key_before: string, key_after: string
+ *     }|null
+ * }
  */
 class SLBP_Performance_Optimizer
 {
@@ -313,6 +321,49 @@ class SLBP_Performance_Optimizer
      * @throws SLBP_InvalidArgumentException for an unknown or wrong option.
      */
     public function get_queries(array $options = []): array
+    {
+    }
+
+    /**
+     * What a table lacks for the queries that find rows by these columns, and for those that were seen.
+     *
+     * Indexes are tried on a sample of the rows in a temporary table of a connection of its own; the table itself is
+     * only read. A missing index is verified when the same questions read at most half as many rows with it; on a
+     * table of fewer than 1,000 rows nothing can be measured. Takes up to some ten seconds: not for a page.
+     *
+     * @param string $table_name with the site's prefix or without
+     * @param array<string, mixed> $query_params columns that rows are found by, each with a value, a list of values or
+     *     `['<', value]` (also >, <=, >=, BETWEEN); 'order_by' and 'group_by' name columns
+     *
+     * @return array{error: string}|array{
+     *     table: string, missing_indexes: list<IndexAdvice>,
+     *     redundant_indexes: list<array{name: string, columns: list<string>, covered_by: string, ddl: string,
+     *         rollback_ddl: string}>,
+     *     unused_indexes: list<array{name: string, columns: list<string>, watched: int, ddl: string,
+     *         rollback_ddl: string}>|null,
+     *     fragmentation: array{data_bytes: int, index_bytes: int, free_bytes: int, ratio: float,
+     *         is_fragmented: bool, ddl: string},
+     *     slow_queries: list<QueryRow>
+     * } unused_indexes is null where the server does not know (performance_schema off, or up for less than a week);
+     *     error for an unknown table, and when the database does not answer
+     *
+     * @throws SLBP_Config_Exception for a wrong setting of the database.
+     */
+    public function optimize_database_queries(string $table_name, array $query_params = []): array
+    {
+    }
+
+    /**
+     * The indexes that the queries which were seen lack, those of the costliest queries first. Nothing is changed:
+     * each has the statement that creates it, and the one that undoes that.
+     *
+     * @param array{table?: string, limit?: int} $options table: only this one. limit: 1 to 100, default 10.
+     *
+     * @return list<IndexAdvice> empty, and a line in PHP's log, when the database does not answer
+     *
+     * @throws SLBP_InvalidArgumentException for an unknown or wrong option.
+     */
+    public function recommend_indexes(array $options = []): array
     {
     }
 

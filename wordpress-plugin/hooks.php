@@ -51,6 +51,19 @@ if ( defined( 'WP_CLI' ) && WP_CLI ) {
 	WP_CLI::add_command( 'slbp sessions', 'SLBP_Sessions_Command' );
 }
 
+// Queries: kept once an hour, the page, what Site Health says, the commands.
+register_deactivation_hook( SLBP_PLUGIN_FILE, 'slbp_unschedule_queries' );
+add_action( 'init', 'slbp_schedule_queries' );
+add_action( 'slbp_keep_queries', 'slbp_keep_queries' );
+add_action( 'admin_menu', 'slbp_add_queries_page' );
+add_action( 'admin_post_slbp_queries', 'slbp_press_queries_button' );
+add_filter( 'site_status_tests', 'slbp_add_query_test' );
+if ( defined( 'WP_CLI' ) && WP_CLI ) {
+	require __DIR__ . '/includes/class-slbp-queries-command.php';
+	WP_CLI::add_command( 'slbp queries', array( new SLBP_Queries_Command(), 'queries' ) );
+	WP_CLI::add_command( 'slbp indexes', array( new SLBP_Queries_Command(), 'indexes' ) );
+}
+
 // REST: routes, limits before the work, headers after it.
 add_action( 'rest_api_init', 'slbp_register_rest_routes' );
 add_filter( 'rest_pre_dispatch', 'slbp_limit_rest_request', 5, 3 );

@@ -55,4 +55,6 @@ require __DIR__ . '/includes/background-tasks.php';
 require __DIR__ . '/includes/exports.php';
 require __DIR__ . '/includes/queue-routes.php';
 require __DIR__ . '/includes/queue-page.php';
+require __DIR__ . '/includes/queries.php';
+require __DIR__ . '/includes/queries-page.php';
 require __DIR__ . '/hooks.php';

@@ -3,13 +3,16 @@
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendCallable, ZendHashTable, Zval};
+use serde_json::json;
 
 use crate::binding::cache::arguments::{Found, Items, names_of};
 use crate::binding::cache::results::all_true;
 use crate::binding::cache::{HostedCache, When};
+use crate::binding::convert::json;
 use crate::binding::convert::params::{Bytes, Lax, OrNull, Settings};
 use crate::binding::convert::zend::{flag, whole_or_false};
 use crate::binding::failure::or_failure;
+use crate::binding::query::advice::Advisor;
 use crate::binding::query::{self, results};
 use crate::cache::keys::Key;
 use crate::query::report::{List, Stats};
@@ -42,6 +45,7 @@ const OTHER_KEYS: &[&str] = &[
 pub struct PerformanceOptimizer {
     hosted: HostedCache,
     scope: Scope,
+    advisor: Advisor,
 }
 
 #[php_impl]
@@ -50,7 +54,8 @@ impl PerformanceOptimizer {
     #[php(defaults(config = Settings::empty()))]
     pub fn __construct(config: Settings) -> PhpResult<Self> {
         let scope = query::configure(&config.tree)?;
-        Ok(Self { hosted: HostedCache::new(config, OTHER_KEYS)?, scope })
+        let advisor = Advisor::new(&config.tree);
+        Ok(Self { hosted: HostedCache::new(config, OTHER_KEYS)?, scope, advisor })
     }
 
     #[php(defaults(tags = Items::empty()))]
@@ -158,6 +163,23 @@ impl PerformanceOptimizer {
     #[php(defaults(options = Settings::empty()))]
     pub fn get_queries(&self, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
         listed(List::All, options)
+    }
+
+    #[php(defaults(query_params = Settings::empty()))]
+    pub fn optimize_database_queries(
+        &self,
+        table_name: Bytes,
+        query_params: Settings,
+    ) -> PhpResult<ZBox<ZendHashTable>> {
+        let params = query_params.tree.as_object().cloned().unwrap_or_default();
+        let failed = json!({"error": "The database did not answer; see PHP's log."});
+        let advice = self.advisor.table(&table_name.text(), &params);
+        Ok(json::to_array(&or_failure(advice, failed)?))
+    }
+
+    #[php(defaults(options = Settings::empty()))]
+    pub fn recommend_indexes(&self, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+        Ok(results::table(&or_failure(self.advisor.recommend(options.tree), Vec::new())?))
     }
 
     pub fn clear_query_stats(&self) -> PhpResult<bool> {
