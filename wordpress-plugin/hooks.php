@@ -60,8 +60,9 @@ add_action( 'admin_post_slbp_queries', 'slbp_press_queries_button' );
 add_filter( 'site_status_tests', 'slbp_add_query_test' );
 if ( defined( 'WP_CLI' ) && WP_CLI ) {
 	require __DIR__ . '/includes/class-slbp-queries-command.php';
-	WP_CLI::add_command( 'slbp queries', array( new SLBP_Queries_Command(), 'queries' ) );
-	WP_CLI::add_command( 'slbp indexes', array( new SLBP_Queries_Command(), 'indexes' ) );
+	require __DIR__ . '/includes/class-slbp-indexes-command.php';
+	WP_CLI::add_command( 'slbp queries', 'SLBP_Queries_Command' );
+	WP_CLI::add_command( 'slbp indexes', 'SLBP_Indexes_Command' );
 }
 
 // REST: routes, limits before the work, headers after it.

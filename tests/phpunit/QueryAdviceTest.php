@@ -41,8 +41,8 @@ final class QueryAdviceTest extends TestCase
     private function fill(int $rows): void
     {
         $this->db->query(
-            "INSERT INTO wp_slbp_transactions (user_id, order_id, status, created_at) SELECT seq % 200, CONCAT('o', seq),
-            ELT(1 + seq % 5, 'completed', 'completed', 'completed', 'pending', 'failed'), NOW() - INTERVAL seq MINUTE FROM seq_1_to_$rows"
+            "INSERT INTO wp_slbp_transactions (user_id, order_id, status, created_at) SELECT seq % 97, CONCAT('o', seq),
+            ELT(1 + seq % 10, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'completed', 'pending', 'failed'), NOW() - INTERVAL seq MINUTE FROM seq_1_to_$rows"
         );
         $this->db->query('ANALYZE TABLE wp_slbp_transactions')->free();
     }
@@ -80,7 +80,7 @@ final class QueryAdviceTest extends TestCase
         [$missing] = $advice['missing_indexes'];
         $this->assertTrue($missing['verified']);
         ['rows_read_before' => $read, 'rows_read_after' => $then, 'sample_rows' => $sample] = $missing['evidence'];
-        $this->assertGreaterThan(10 * $then, $read);
+        $this->assertGreaterThan(3 * $then, $read);
         $this->assertGreaterThan(10_000, $sample);
         $this->assertSame('the new index', $missing['evidence']['key_after']);
         $this->assertSame($before, $this->db->query('SHOW CREATE TABLE wp_slbp_transactions')->fetch_row()[1]);

@@ -78,8 +78,8 @@ namespace {
         }
     }
 
-    [, $root, $group, $name] = $argv;
-    $words = array_slice($argv, 4);
+    [, $root, $group] = $argv;
+    $words = array_slice($argv, 3);
     $_SERVER['HTTP_HOST'] = 'localhost';
     require "$root/wp-load.php";
 
@@ -89,6 +89,11 @@ namespace {
         $options[$key] = $value;
     }
     $class = new ReflectionClass(WP_CLI::$commands["slbp $group"]);
+    if ($class->hasMethod('__invoke')) {
+        $class->newInstance()(array_values(preg_grep('/^--/', $words, PREG_GREP_INVERT)), $options);
+        exit;
+    }
+    $name = array_shift($words);
     foreach ($class->getMethods(ReflectionMethod::IS_PUBLIC) as $method) {
         preg_match('/@subcommand (\S+)/', (string) $method->getDocComment(), $named);
         if (($named[1] ?? $method->name) === $name) {

@@ -1,6 +1,6 @@
 <?php
 /**
- * The commands `wp slbp queries` and `wp slbp indexes`.
+ * The command `wp slbp queries`.
  *
  * @package SLBP
  */
@@ -28,10 +28,8 @@ class SLBP_Queries_Command {
 	 *
 	 * [--format=<format>]
 	 * : table, json, csv or yaml.
-	 *
-	 * @subcommand queries
 	 */
-	public function queries( array $arguments, array $options ): void {
+	public function __invoke( array $arguments, array $options ): void {
 		$list  = $options['list'] ?? 'all';
 		$asked = array_intersect_key( $options, array_flip( array( 'component', 'order', 'limit' ) ) );
 		try {
@@ -44,32 +42,6 @@ class SLBP_Queries_Command {
 			$rows = array_merge( slbp_kept_queries()['rows'], $rows );
 		}
 		$fields = array( 'count', 'total_time', 'p95_time', 'n_plus_one', 'slow', 'duplicates', 'component', 'call_site', 'fingerprint', 'hint' );
-		WP_CLI\Utils\format_items( $options['format'] ?? 'table', $rows, $fields );
-	}
-
-	/**
-	 * Looks for missing indexes; nothing is changed.
-	 *
-	 * ## OPTIONS
-	 *
-	 * [--table=<table>]
-	 * : Look at one table: missing, redundant and unused indexes and fragmentation, as JSON.
-	 *
-	 * [--columns=<columns>]
-	 * : With --table: columns that rows are found by, separated by commas.
-	 *
-	 * [--format=<format>]
-	 * : table, json, csv or yaml.
-	 */
-	public function indexes( array $arguments, array $options ): void {
-		if ( isset( $options['table'] ) ) {
-			$columns = array_filter( explode( ',', $options['columns'] ?? '' ) );
-			$advice  = slbp_optimizer()?->optimize_database_queries( $options['table'], array_fill_keys( $columns, '' ) ) ?? array( 'error' => 'The optimizer is off; the log says why.' );
-			isset( $advice['error'] ) ? WP_CLI::error( $advice['error'] ) : WP_CLI::line( wp_json_encode( $advice, JSON_PRETTY_PRINT | JSON_UNESCAPED_SLASHES ) );
-			return;
-		}
-		$fields = array( 'table', 'columns', 'verified', 'reason', 'ddl', 'rollback_ddl' );
-		$rows   = array_map( fn( array $row ) => array( 'columns' => implode( ', ', $row['columns'] ) ) + $row, slbp_advise_on_indexes() );
 		WP_CLI\Utils\format_items( $options['format'] ?? 'table', $rows, $fields );
 	}
 }

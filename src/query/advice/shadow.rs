@@ -48,7 +48,8 @@ impl<'a> Shadow<'a> {
         limit_statements(db, limits);
         db.execute(&format!("DROP TEMPORARY TABLE IF EXISTS {NAME}"))?;
         db.execute(&format!("CREATE TEMPORARY TABLE {NAME} LIKE {}", sql::name(&table.name)))?;
-        let shadow = Self { db, rows: 0 };
+        // From here on whatever fails drops it.
+        let mut shadow = Self { db, rows: 0 };
         let started = Instant::now();
         let each = (limits.sample / RANGES).max(1);
         for start in starts(db, table)? {
@@ -58,8 +59,8 @@ impl<'a> Shadow<'a> {
             }
         }
         db.query(&format!("ANALYZE TABLE {NAME}"))?;
-        let rows = number(&db.query(&format!("SELECT COUNT(*) FROM {NAME}"))?);
-        Ok(Self { rows, ..shadow })
+        shadow.rows = number(&db.query(&format!("SELECT COUNT(*) FROM {NAME}"))?);
+        Ok(shadow)
     }
 
     /// How many values each column of `want` has in the sample.
@@ -150,9 +151,9 @@ impl Drop for Shadow<'_> {
 }
 
 impl Measured {
-    /// Whether the index is worth having: at most half the rows are read.
-    pub fn pays(&self) -> bool {
-        self.after.read.saturating_mul(2) <= self.before.read
+    /// Whether the index is worth having: at most `share` of the rows are read, in percent.
+    pub fn pays(&self, share: u64) -> bool {
+        self.after.read.saturating_mul(100) <= self.before.read.saturating_mul(share)
     }
 
     pub fn evidence(self, table: &Table) -> Evidence {
