@@ -76,8 +76,12 @@ final class QueryAdviceTest extends TestCase
     {
         $this->fill(30_000);
         $before = $this->db->query('SHOW CREATE TABLE wp_slbp_transactions')->fetch_row()[1];
-        $advice = $this->optimizer()->optimize_database_queries('slbp_transactions', ['user_id' => 1, 'status' => 'completed']);
-        [$missing] = $advice['missing_indexes'];
+        // A starved machine may need longer for the sample than a statement is given.
+        $deadline = microtime(true) + 90;
+        do {
+            $advice = $this->optimizer()->optimize_database_queries('slbp_transactions', ['user_id' => 1, 'status' => 'completed']);
+            [$missing] = $advice['missing_indexes'];
+        } while (!$missing['verified'] && microtime(true) < $deadline);
         $this->assertTrue($missing['verified']);
         ['rows_read_before' => $read, 'rows_read_after' => $then, 'sample_rows' => $sample] = $missing['evidence'];
         $this->assertGreaterThan(3 * $then, $read);
@@ -92,8 +96,11 @@ final class QueryAdviceTest extends TestCase
         $this->fill(30_000);
         $this->db->query("UPDATE wp_slbp_transactions SET status = 'completed'");
         $this->db->query('ALTER TABLE wp_slbp_transactions DROP INDEX status');
-        $advice = $this->optimizer()->optimize_database_queries('slbp_transactions', ['status' => 'completed']);
-        $this->assertSame([], $advice['missing_indexes']);
+        $deadline = microtime(true) + 90;
+        do {
+            $missing = $this->optimizer()->optimize_database_queries('slbp_transactions', ['status' => 'completed'])['missing_indexes'];
+        } while (!($missing[0]['verified'] ?? true) && microtime(true) < $deadline);
+        $this->assertSame([], $missing);
     }
 
     public function testQueriesThatWereSeenLeadToRecommendations(): void
