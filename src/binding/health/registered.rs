@@ -134,7 +134,7 @@ fn outcome(value: &Zval) -> Outcome {
             let known = named(word)
                 .unwrap_or_else(|| Outcome::degraded(format!("the check returned the status '{word}'")));
             let message = map.get("message").and_then(Value::as_str).map_or(known.message, str::to_owned);
-            let said = Outcome { message, ..Outcome { state: known.state, ..Outcome::default() } };
+            let said = Outcome { state: known.state, value: None, message };
             match map.get("value").and_then(Value::as_f64) {
                 Some(value) => said.measured(value, Unit::Count),
                 None => said,
