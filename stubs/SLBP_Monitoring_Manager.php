@@ -144,6 +144,70 @@ class SLBP_Monitoring_Manager
     }
 
     /**
+     * Looks at every rule, tells whoever is due, and brings the history up to date. One process at a time does so; for any
+     * other the answer has no transitions and the states as they stand. Takes up to 40 seconds when receivers are slow:
+     * never call it while a visitor waits. A receiver that fails is tried again by later calls.
+     *
+     * @return array{transitions: list<array{alert_name: string, state: 'inactive'|'pending'|'firing'|'resolved',
+     *     value: float|null, threshold: float, severity: string, since: int, labels: array<string, string>}>,
+     *     states: array<string, string>}
+     */
+    public function check_alerts(): array
+    {
+    }
+
+    /**
+     * GET /alerts. The body has `alerts` (what is pending, firing or just resolved), `total`, `status` (ok or firing),
+     * `rules`, `silences`, and with the parameter `history` (a number) the newest events. Parameter `state` filters.
+     *
+     * @param mixed $request WP_REST_Request or null.
+     *
+     * @return mixed WP_REST_Response, or array{status: int, headers: array<string, string>, body: array} outside WordPress.
+     */
+    public function get_alerts(mixed $request = null): mixed
+    {
+    }
+
+    /**
+     * GET, POST and DELETE /alerts/config: shows the rules, replaces all of them, returns to the usual ones. A wrong rule is
+     * a 400 that names it and its field, and nothing is changed. Addresses are shown without their paths, which are
+     * secrets; one that is posted as it was shown stays what it is.
+     *
+     * @param mixed $request WP_REST_Request; its JSON body is what `$config['alerts']` would be.
+     *
+     * @return mixed WP_REST_Response, or array{status: int, headers: array<string, string>, body: array} outside WordPress.
+     */
+    public function manage_alert_config(mixed $request): mixed
+    {
+    }
+
+    /**
+     * Tells nobody of an alert for a while. When the silence ends and it still fires, it is told then.
+     *
+     * @param string $alert_name The rule's name, or '*' for every alert.
+     * @param int    $seconds    Up to a year; 0 takes the silence back.
+     *
+     * @throws SLBP_InvalidArgumentException When there is no such rule, or the time is none.
+     */
+    public function silence_alert(string $alert_name, int $seconds, string $comment = ''): bool
+    {
+    }
+
+    /**
+     * Sends a test message, at once.
+     *
+     * @param string $channel 'email', 'webhook', 'slack' or 'alertmanager'.
+     * @param string $target  An e-mail address, or an https:// address.
+     *
+     * @return array{success: bool, message: string}
+     *
+     * @throws SLBP_InvalidArgumentException When the channel is unknown or the target is none.
+     */
+    public function test_notification(string $channel, string $target): array
+    {
+    }
+
+    /**
      * Whether whoever sent the request may see metrics: an address of `monitoring_ips`, the bearer token of php.ini
      * (`slbp.monitoring_token`), or a user who may manage_options. X-Forwarded-For counts only from a trusted proxy.
      *

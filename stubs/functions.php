@@ -53,3 +53,19 @@ function slbp_backup_worker_end(): void
 function slbp_supervise(array $command, int $processes): int
 {
 }
+
+/**
+ * Whether it is time to look at this site's alerts: true for one caller in `slbp.alert_interval` seconds, who should call
+ * SLBP_Monitoring_Manager::check_alerts() once the response is out.
+ */
+function slbp_alerts_due(): bool
+{
+}
+
+/**
+ * Removes what is kept of this site's alerts beside its memory, for a plugin that is deactivated: nothing is looked at any
+ * more then, with the database down either.
+ */
+function slbp_forget_alerts(): void
+{
+}

@@ -105,3 +105,18 @@ if ( defined( 'WP_CLI' ) && WP_CLI ) {
 	require_once __DIR__ . '/includes/class-slbp-backup-command.php';
 	WP_CLI::add_command( 'slbp backup', 'SLBP_Backup_Command' );
 }
+
+// Alerts: looked at when a response is out and by cron; routes, page, Site Health, commands.
+add_action( 'shutdown', 'slbp_look_at_alerts_when_due', PHP_INT_MAX );
+add_action( 'init', 'slbp_schedule_alerts' );
+add_action( 'slbp_check_alerts', 'slbp_look_at_alerts' );
+register_deactivation_hook( SLBP_PLUGIN_FILE, 'slbp_unschedule_alerts' );
+add_action( 'rest_api_init', 'slbp_register_alert_routes' );
+add_action( 'admin_menu', 'slbp_add_alerts_page' );
+add_action( 'admin_post_slbp_alerts', 'slbp_press_alerts_button' );
+add_filter( 'site_status_tests', 'slbp_add_alerts_health_test' );
+if ( defined( 'WP_CLI' ) && WP_CLI ) {
+	require_once __DIR__ . '/includes/class-slbp-alerts-command.php';
+	WP_CLI::add_command( 'slbp alerts', 'SLBP_Alerts_Command' );
+	WP_CLI::add_command( 'slbp monitor', 'SLBP_Alerts_Command' );
+}

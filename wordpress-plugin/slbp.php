@@ -57,4 +57,6 @@ require __DIR__ . '/includes/queue-routes.php';
 require __DIR__ . '/includes/queue-page.php';
 require __DIR__ . '/includes/queries.php';
 require __DIR__ . '/includes/queries-page.php';
+require __DIR__ . '/includes/alerts.php';
+require __DIR__ . '/includes/alerts-page.php';
 require __DIR__ . '/hooks.php';

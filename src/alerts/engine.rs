@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::book::{Alert, Book, Event, Sent, fingerprint};
 use super::due::{self, Due};
+use super::history;
 use super::machine::{Phase, Verdict, Waits};
 use super::message::Facts;
 use super::notify::{Courier, Notice, Outcome, Told};
@@ -14,9 +15,13 @@ use super::silence::{Silence, Silences};
 use super::{Labels, Readings};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Result;
+use crate::ports::Database;
 
 /// How long an attempt is given before another worker may take it for lost.
 const ATTEMPT: Duration = Duration::from_secs(60);
+
+/// Characters of a message that the history keeps.
+const LONGEST_MESSAGE: usize = 500;
 
 /// No tick tells for longer; what is left is told in the next.
 const LONGEST_DELIVERY: Duration = Duration::from_secs(40);
@@ -167,7 +172,7 @@ impl Engine<'_> {
             value: alert.value,
             threshold: rule.threshold,
             severity: rule.severity.name(),
-            since: Timestamp::from_nanos(alert.state.since).max(Timestamp::default()),
+            since: Timestamp::from_nanos(alert.state.since),
         });
         if changed && matches!(alert.state.phase, Phase::Firing | Phase::Resolved) {
             book.note(event(rule, &alert, now));
@@ -276,6 +281,20 @@ impl Engine<'_> {
         }
     }
 
+    /// Writes the events that the history has not got yet.
+    ///
+    /// # Errors
+    /// The database's; the events wait.
+    pub fn record(&self, db: &dyn Database, table: &str) -> Result<()> {
+        let written: Vec<Event> = self.book.load::<Book>().events;
+        let Some(last) = written.last().map(|event| event.number) else { return Ok(()) };
+        history::record(db, table, self.instance, &written, self.clock.now())?;
+        let mut book: Book = self.book.load();
+        book.events.retain(|event| event.number > last);
+        book.generation += 1;
+        self.book.store(&book)
+    }
+
     /// What is known of every alert, and the silences in force.
     pub fn look(&self) -> (Book, Vec<Silence>) {
         let silences: Silences = self.silences.load();
@@ -321,6 +340,6 @@ fn event(rule: &Rule, alert: &Alert, now: Timestamp) -> Event {
         value: alert.value,
         threshold: rule.threshold,
         labels: alert.labels.clone(),
-        message: message(rule, alert),
+        message: message(rule, alert).chars().take(LONGEST_MESSAGE).collect(),
     }
 }

@@ -160,18 +160,13 @@ impl Shelf for InFile {
 }
 
 impl InFile {
-    /// Root writes as the folder's owner would: a cron job of root's must not take the file from php-fpm.
     fn write(&self, path: &Path, document: &[u8]) -> std::io::Result<()> {
         let _ = fs::remove_file(path);
         let mut options = OpenOptions::new();
         let mut file: File =
             options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
         file.write_all(document)?;
-        let me = rustix::process::geteuid().as_raw();
-        match self.path.parent().and_then(|folder| fs::metadata(folder).ok()) {
-            Some(owner) if owner.uid() != me => chown(path, Some(owner.uid()), Some(owner.gid())),
-            _ => Ok(()),
-        }
+        give_to_owner_of_folder(path)
     }
 }
 
@@ -244,6 +239,13 @@ impl Kept {
     pub fn store<T: Dated>(&self, document: &T) -> Result<()> {
         let bytes = serde_json::to_vec(document)
             .map_err(|error| Error::new(Kind::SharedMemory, error.to_string()))?;
+        // It could not be read back, and whoever is forgotten is told again.
+        if bytes.len() > MOST_BYTES {
+            return Err(Error::new(
+                Kind::SharedMemory,
+                "there is more to remember of alerts than there is room for",
+            ));
+        }
         let mut outcome = Err(Error::new(Kind::SharedMemory, "alerts have no place to be kept"));
         for shelf in &self.shelves {
             match (shelf.store(&bytes), &outcome) {
@@ -256,23 +258,41 @@ impl Kept {
     }
 }
 
-/// Whether another process on this machine, with a segment of its own, is at work on the same files.
+/// Whose turn it is among the processes of this machine that have segments of their own.
+pub enum Claim {
+    /// The caller's, for as long as it keeps the file.
+    Mine(File),
+    /// Another process is at work.
+    Theirs,
+    /// Nobody can say, because there can be no lock: the caller goes on as if it were alone.
+    Unknown,
+}
+
+/// Claims the files for this process, with a lock on the file at `path`.
 ///
 /// The lock ends with its holder. A holder that was stopped is not waited for longer than `patience`.
-pub fn claim(path: &Path, now: Timestamp, patience: std::time::Duration) -> Option<File> {
+pub fn claim(path: &Path, now: Timestamp, patience: std::time::Duration) -> Claim {
     let mut options = OpenOptions::new();
     let options = options.create(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    let mut file = options.open(path).ok()?;
-    match file.try_lock() {
-        Ok(()) => {
-            // The time of this write is when the lock was taken.
-            let _ = file.set_len(0).and_then(|()| file.write_all(b"\n"));
-            Some(file)
-        }
-        Err(_) => {
-            let taken = file.metadata().ok().and_then(|data| u64::try_from(data.mtime()).ok())?;
-            let is_stuck = now.since(Timestamp::from_secs(taken)) > patience;
-            is_stuck.then_some(file)
-        }
+    let Ok(mut file) = options.open(path) else { return Claim::Unknown };
+    if give_to_owner_of_folder(path).is_err() {
+        return Claim::Unknown;
+    }
+    if file.try_lock().is_ok() {
+        // The time of this write is when the lock was taken.
+        let _ = file.set_len(0).and_then(|()| file.write_all(b"\n"));
+        return Claim::Mine(file);
+    }
+    let taken = file.metadata().ok().and_then(|data| u64::try_from(data.mtime()).ok());
+    let is_stuck = taken.is_some_and(|taken| now.since(Timestamp::from_secs(taken)) > patience);
+    if is_stuck { Claim::Unknown } else { Claim::Theirs }
+}
+
+/// What root makes is the folder's owner's: a cron job of root's must not take a file from php-fpm.
+fn give_to_owner_of_folder(path: &Path) -> std::io::Result<()> {
+    let me = rustix::process::geteuid().as_raw();
+    match path.parent().and_then(|folder| fs::metadata(folder).ok()) {
+        Some(owner) if me == 0 && owner.uid() != me => chown(path, Some(owner.uid()), Some(owner.gid())),
+        _ => Ok(()),
     }
 }

@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<63> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<67> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -84,6 +84,10 @@ static DIRECTIVES: IniEntryDefs<63> = IniEntryDefs::new([
     IniEntryDef::new(c"slbp.session_mode", c"", May::All),
     IniEntryDef::new(c"slbp.session_lock_ttl", c"", May::All),
     IniEntryDef::new(c"slbp.session_lock_wait", c"", May::All),
+    system(c"slbp.state_dir", c""),
+    system(c"slbp.alert_interval", c""),
+    system(c"slbp.webhook_allow_private", c""),
+    secret(c"slbp.webhook_secret"),
     IniEntryDef::end(),
 ]);
 

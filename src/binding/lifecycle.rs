@@ -7,7 +7,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{cache, door, exceptions, failure, ini, limiter, query, queue, segment, session, wordpress};
+use super::{
+    alerts, cache, door, exceptions, failure, ini, limiter, query, queue, segment, session, wordpress,
+};
 
 const SUCCESS: i32 = 0;
 const FAILURE: i32 = -1;
@@ -36,11 +38,12 @@ pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
 
 /// RSHUTDOWN: PHP objects still live and the session is not written yet, so connections stay. A task
 /// whose handler was left by a fatal error is settled here, and what the request asked the database is
-/// added up.
+/// added up. Alerts are looked at where WordPress did not come up.
 pub extern "C" fn request_shutdown(_type: i32, _module_number: i32) -> i32 {
     guarded(|| {
         queue::runs::settle_abandoned(failure::last_error);
         query::end_request();
+        alerts::tick::at_end_of_request();
         true
     })
 }

@@ -11,6 +11,7 @@
 //! - no PHP class implements `Default`, or subclasses lose their own methods.
 #![allow(unsafe_code)]
 
+mod alerts;
 mod backup;
 mod cache;
 mod class_table;
@@ -36,22 +37,24 @@ use ext_php_rs::prelude::*;
 /// What PHP asks for when it loads the extension: the registration list, and nothing else.
 #[php_module]
 pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
-    let module = queue::supervise::functions(backup::worker::functions(info::functions(module)))
-        .name("slbp")
-        .version(info::VERSION)
-        .startup_function(lifecycle::startup)
-        .shutdown_function(lifecycle::shutdown)
-        .request_startup_function(lifecycle::request_startup)
-        .request_shutdown_function(lifecycle::request_shutdown)
-        .post_deactivate_function(lifecycle::post_deactivate)
-        .info_function(info::phpinfo)
-        .class::<classes::backup_manager::BackupManager>()
-        .class::<classes::rate_limiter::RateLimiter>()
-        .class::<classes::performance_optimizer::PerformanceOptimizer>()
-        .class::<classes::object_cache::ObjectCache>()
-        .class::<classes::background_processor::BackgroundProcessor>()
-        .class::<classes::monitoring_manager::MonitoringManager>()
-        .class::<classes::scalability_manager::ScalabilityManager>();
+    let module = alerts::tick::functions(queue::supervise::functions(backup::worker::functions(
+        info::functions(module),
+    )))
+    .name("slbp")
+    .version(info::VERSION)
+    .startup_function(lifecycle::startup)
+    .shutdown_function(lifecycle::shutdown)
+    .request_startup_function(lifecycle::request_startup)
+    .request_shutdown_function(lifecycle::request_shutdown)
+    .post_deactivate_function(lifecycle::post_deactivate)
+    .info_function(info::phpinfo)
+    .class::<classes::backup_manager::BackupManager>()
+    .class::<classes::rate_limiter::RateLimiter>()
+    .class::<classes::performance_optimizer::PerformanceOptimizer>()
+    .class::<classes::object_cache::ObjectCache>()
+    .class::<classes::background_processor::BackgroundProcessor>()
+    .class::<classes::monitoring_manager::MonitoringManager>()
+    .class::<classes::scalability_manager::ScalabilityManager>();
     // Its interfaces are the session module's.
     if session::are_there() { module.class::<classes::session_handler::SessionHandler>() } else { module }
 }

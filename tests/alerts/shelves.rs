@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use slbp::alerts::book::Book;
-use slbp::alerts::shelf::{self, InFile, InSegment, Kept, Shelf};
+use slbp::alerts::book::{Alert, Book};
+use slbp::alerts::shelf::{self, Claim, InFile, InSegment, Kept, Shelf};
 use slbp::clock::Timestamp;
 
 use super::world::segment;
@@ -95,6 +95,10 @@ fn the_newest_copy_counts_and_one_shelf_is_enough() {
     fs::write(folder.path().join("book"), b"{\"generation\": \"nonsense").unwrap();
     assert_eq!(both.load::<Book>().generation, 8, "a broken copy counts as none");
     assert!(Kept::on(vec![]).store(&Book::default()).is_err());
+    let endless = Alert { rule: "x".repeat(2 << 20), ..Alert::default() };
+    let endless = Book { alerts: [("x".to_owned(), endless)].into(), generation: 9, ..Book::default() };
+    assert!(both.store(&endless).is_err());
+    assert_eq!(both.load::<Book>().generation, 8, "what could not be read back is not stored");
 }
 
 #[test]
@@ -131,12 +135,13 @@ fn one_process_at_a_time_claims_the_files_unless_it_is_stuck() {
         )
     };
     let patience = Duration::from_secs(120);
-    let held = shelf::claim(&path, now(), patience).unwrap();
-    assert!(shelf::claim(&path, now(), patience).is_none());
-    assert!(
-        shelf::claim(&path, now().plus(patience * 2), patience).is_some(),
-        "a stopped holder is not waited for"
-    );
+    let claim = |at: Timestamp| shelf::claim(&path, at, patience);
+    let held = claim(now());
+    assert!(matches!(held, Claim::Mine(_)));
+    assert!(matches!(claim(now()), Claim::Theirs));
+    assert!(matches!(claim(now().plus(patience * 2)), Claim::Unknown), "a stopped holder is not waited for");
     drop(held);
-    assert!(shelf::claim(&path, now(), patience).is_some());
+    assert!(matches!(claim(now()), Claim::Mine(_)));
+    let nowhere = shelf::claim(Path::new("/nonexistent/lock"), now(), patience);
+    assert!(matches!(nowhere, Claim::Unknown), "no lock is no reason never to look");
 }

@@ -4,11 +4,15 @@ use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
 
+use serde_json::Value;
+
+use crate::binding::alerts::{HostedAlerts, rest as alerts, rules};
 use crate::binding::cache::arguments::Items;
 use crate::binding::convert::json;
 use crate::binding::convert::params::{Bytes, Lax, OrNull, Settings};
 use crate::binding::failure::or_failure;
 use crate::binding::metrics::{HostedMonitoring, access, arguments};
+use crate::binding::wordpress::options::HostOptions;
 use crate::binding::wordpress::request::Request;
 use crate::clock::SystemClock;
 use crate::metrics::Definition;
@@ -18,6 +22,8 @@ use crate::metrics::Definition;
 #[php(name = "SLBP_Monitoring_Manager")]
 pub struct MonitoringManager {
     hosted: HostedMonitoring,
+    config: Value,
+    options: HostOptions,
 }
 
 #[php_impl]
@@ -25,7 +31,9 @@ pub struct MonitoringManager {
 impl MonitoringManager {
     #[php(defaults(config = Settings::empty()))]
     pub fn __construct(config: Settings) -> PhpResult<Self> {
-        Ok(Self { hosted: HostedMonitoring::new(&config.tree)? })
+        let hosted = HostedMonitoring::new(&config.tree)?;
+        rules::check(&config.tree)?;
+        Ok(Self { hosted, config: config.tree, options: HostOptions::find() })
     }
 
     #[php(defaults(labels = Items::empty(), buckets = Items::empty()))]
@@ -80,6 +88,31 @@ impl MonitoringManager {
 
     pub fn get_dashboard_metrics(&self, request: Option<&Zval>) -> PhpResult<Zval> {
         Ok(self.hosted.dashboard_endpoint(&Request::from_argument(request)?).into_php())
+    }
+
+    pub fn check_alerts(&self) -> PhpResult<ZBox<ZendHashTable>> {
+        Ok(json::to_array(&alerts::report(&HostedAlerts::new(&self.config, &self.options)?.check())))
+    }
+
+    pub fn get_alerts(&self, request: Option<&Zval>) -> PhpResult<Zval> {
+        Ok(HostedAlerts::new(&self.config, &self.options)?.show(&Request::from_argument(request)?).into_php())
+    }
+
+    pub fn manage_alert_config(&self, request: &Zval) -> PhpResult<Zval> {
+        Ok(HostedAlerts::new(&self.config, &self.options)?
+            .manage(&Request::from_argument(Some(request))?)
+            .into_php())
+    }
+
+    #[php(defaults(comment = Bytes::from("")))]
+    pub fn silence_alert(&self, alert_name: Bytes, seconds: Lax<i64>, comment: Bytes) -> PhpResult<bool> {
+        let alerts = HostedAlerts::new(&self.config, &self.options)?;
+        or_failure(alerts.silence(&alert_name.text(), seconds.0, &comment.text()), false)
+    }
+
+    pub fn test_notification(&self, channel: Bytes, target: Bytes) -> PhpResult<ZBox<ZendHashTable>> {
+        let alerts = HostedAlerts::new(&self.config, &self.options)?;
+        Ok(json::to_array(&alerts.test(&channel.text(), &target.text())?))
     }
 
     pub fn check_monitoring_permissions(&self, request: Option<&Zval>) -> PhpResult<bool> {
