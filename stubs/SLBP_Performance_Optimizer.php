@@ -82,8 +82,19 @@ class SLBP_Performance_Optimizer
      *     n_plus_one_threshold: int, executions in one request from which on a query is an N+1; default 5.
      *     n_plus_one_time: float, seconds that they take together at least; default 0.001.
      *     scope: what get_performance_stats() covers: 'request' (default) or 'site'.
-     *     asset_optimization, plugin_path, plugin_url, upload_dir, upload_url, cdn_url, allowed_roots, database: for
-     *         other parts of the class.
+     *     asset_optimization: bool, whether assets and pages are optimized; default true. Without it
+     *         optimize_assets() answers false and optimize_html() the page as it is.
+     *     plugin_path, plugin_url: string, the folder where relative file names begin, and its URL. Default: the
+     *         constants SLBP_PLUGIN_PATH and SLBP_PLUGIN_URL, else WordPress' root.
+     *     allowed_roots: list<string>|array<string, string>, more folders whose files may be read, or those folders
+     *         with their URLs. Under WordPress its root, its content and its plugins are allowed besides.
+     *     upload_dir, upload_url: string, the folder below which bundles go (into slbp-cache/), and its URL.
+     *         Default: wp_upload_dir().
+     *     cdn_url: string, what visitors fetch files from instead of the site. Default: the constant SLBP_CDN_URL.
+     *     asset_shorten_names: bool, whether local variables of scripts get short names; default false.
+     *     asset_max_size: int, bytes; larger files are left as they are; default 1048576, at most 2097152.
+     *     asset_grace: int, seconds that a file stays which nothing names any more; default 604800.
+     *     database: for another part of the class.
      *
      * @throws SLBP_InvalidArgumentException for an unknown key (naming the nearest) or a wrong value.
      * @throws SLBP_Config_Exception when a constant or directive holds a wrong value.
@@ -373,6 +384,63 @@ class SLBP_Performance_Optimizer
      * @return bool false, and a line in PHP's log, when there is no shared memory
      */
     public function clear_query_stats(): bool
+    {
+    }
+
+    /**
+     * Makes one file of several: minified, in their order, with a gzip twin, in the upload folder.
+     *
+     * The name holds the hash of the content: the same files have the same URL, and nothing is done again, whichever
+     * worker asks; changed files have another one. Licence comments stay. In a stylesheet relative URLs are rebased
+     * and `@import` keeps its place. In a script each file is as alone as in its own: what it throws and its
+     * `'use strict'` end with it, its top-level declarations are global. Files that need this to be so run as
+     * inline scripts, to which the bundle hands on its nonce for a Content-Security-Policy.
+     *
+     * A file that cannot be parsed, is too large or nested too deep goes in as it is, and the log says so.
+     *
+     * @param string $asset_type 'css' or 'js'
+     * @param list<string> $files relative to plugin_path, absolute, or URLs of allowed folders
+     *
+     * @return string|false the URL, on the CDN if there is one. False, with the reason in the log, when a file is
+     *     missing, is not UTF-8, lies outside the allowed folders (links followed) or is a JavaScript module: go on
+     *     with the original files then.
+     *
+     * @throws SLBP_InvalidArgumentException for another type, no files, or a missing upload_dir or upload_url.
+     */
+    public function optimize_assets(string $asset_type, array $files): mixed
+    {
+    }
+
+    /**
+     * A minified copy of one file, for its place in a page.
+     *
+     * @return string|false the URL; false when the original serves as well or better: it is minified already, cannot
+     *     be parsed, or asks for the address that it was loaded from. Else as optimize_assets().
+     *
+     * @throws SLBP_InvalidArgumentException as optimize_assets()
+     */
+    public function optimize_asset(string $asset_type, string $file): mixed
+    {
+    }
+
+    /**
+     * Sets `loading`, `decoding` and `fetchpriority` on images and frames as WordPress core would, and moves files to
+     * the CDN. Everything else stays as it is, byte for byte; so does a page that cannot be followed.
+     *
+     * @param array<string, mixed> $options
+     *     lazy: bool, whether media below the first viewport are loaded when the visitor gets there; default true.
+     *     decoding: bool, whether images are decoded aside; default true.
+     *     fetchpriority: bool, whether the first large image is fetched first; default true.
+     *     first_viewport: int, how many media are taken for the first viewport's; default 3.
+     *     large_pixels: int, what a large image is; default 50000.
+     *     cdn_url: string; default that of the object. site_url: string, whose files it has; default site_url(), or the
+     *         origin of upload_url.
+     *
+     * @return string the page
+     *
+     * @throws SLBP_InvalidArgumentException for an unknown or wrong option.
+     */
+    public function optimize_html(string $html, array $options = []): string
     {
     }
 }

@@ -120,3 +120,10 @@ if ( defined( 'WP_CLI' ) && WP_CLI ) {
 	WP_CLI::add_command( 'slbp alerts', 'SLBP_Alerts_Command' );
 	WP_CLI::add_command( 'slbp monitor', 'SLBP_Alerts_Command' );
 }
+
+// Assets: what is enqueued, and the page on its way out.
+add_filter( 'print_styles_array', 'slbp_bundle_styles' );
+add_filter( 'print_scripts_array', 'slbp_bundle_scripts' );
+add_filter( 'style_loader_tag', 'slbp_print_style', 9999, 3 );
+add_filter( 'script_loader_tag', 'slbp_print_script', 9999, 3 );
+add_action( 'template_redirect', 'slbp_collect_page', 9999 );

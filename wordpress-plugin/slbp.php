@@ -59,4 +59,6 @@ require __DIR__ . '/includes/queries.php';
 require __DIR__ . '/includes/queries-page.php';
 require __DIR__ . '/includes/alerts.php';
 require __DIR__ . '/includes/alerts-page.php';
+require __DIR__ . '/includes/assets.php';
+require __DIR__ . '/includes/asset-bundles.php';
 require __DIR__ . '/hooks.php';

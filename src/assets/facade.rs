@@ -30,7 +30,7 @@ const NOTE_EVERY: Duration = Duration::from_secs(86_400);
 pub struct Assets {
     settings: Settings,
     /// Without shared memory every worker builds for itself.
-    segment: Option<Arc<Segment>>,
+    segment: Option<&'static Segment>,
     clock: Arc<dyn Clock>,
 }
 
@@ -52,7 +52,7 @@ struct Request<'a> {
 
 impl Assets {
     /// The optimizer with `settings`.
-    pub fn new(settings: Settings, segment: Option<Arc<Segment>>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(settings: Settings, segment: Option<&'static Segment>, clock: Arc<dyn Clock>) -> Self {
         Self { settings, segment, clock }
     }
 
@@ -97,7 +97,7 @@ impl Assets {
         };
         let built = self.build(request, &folder, &key, sources);
         if let Some(lease) = lease
-            && let Some(leases) = self.segment.as_ref().and_then(|segment| segment.leases().ok())
+            && let Some(leases) = self.segment.and_then(|segment| segment.leases().ok())
         {
             leases.release(lease);
         }
@@ -234,7 +234,7 @@ impl Assets {
 
     /// Waits until another worker has done it, or it is this one's turn.
     fn take_turn(&self, key: &str, look: impl Fn() -> Option<Manifest>) -> Turn {
-        let Some(segment) = &self.segment else { return Turn::Mine(None) };
+        let Some(segment) = self.segment else { return Turn::Mine(None) };
         let Ok(leases) = segment.leases() else { return Turn::Mine(None) };
         let lease = segment.hasher().key_of(&[b"assets", key.as_bytes()]);
         let owner = Owner::current();

@@ -14,6 +14,7 @@ mod facade;
 mod fitness;
 mod folder;
 mod guard;
+pub mod html;
 pub mod js;
 pub mod settings;
 mod source;

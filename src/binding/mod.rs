@@ -12,6 +12,7 @@
 #![allow(unsafe_code)]
 
 mod alerts;
+mod assets;
 mod backup;
 mod cache;
 mod class_table;

@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod bundles;
+mod corpus;
+mod pages;
 mod scripts;
 mod stylesheets;

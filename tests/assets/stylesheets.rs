@@ -158,7 +158,7 @@ fn large_flat_files_take_linear_time() {
 }
 
 /// The tokens of a sheet that a browser acts on, white space that only separates left out.
-fn tokens(source: &str) -> Vec<String> {
+pub fn tokens(source: &str) -> Vec<String> {
     let mut input = ParserInput::new(source);
     let mut parser = Parser::new(&mut input);
     let mut found = Vec::new();

@@ -1,10 +1,12 @@
 //! `SLBP_Performance_Optimizer`.
 
+use ext_php_rs::binary::Binary;
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendCallable, ZendHashTable, Zval};
 use serde_json::json;
 
+use crate::binding::assets::HostedAssets;
 use crate::binding::cache::arguments::{Found, Items, names_of};
 use crate::binding::cache::results::all_true;
 use crate::binding::cache::{HostedCache, When};
@@ -31,6 +33,9 @@ const OTHER_KEYS: &[&str] = &[
     "upload_url",
     "cdn_url",
     "allowed_roots",
+    "asset_shorten_names",
+    "asset_max_size",
+    "asset_grace",
     "database",
     "slow_query_threshold",
     "n_plus_one_threshold",
@@ -46,6 +51,7 @@ pub struct PerformanceOptimizer {
     hosted: HostedCache,
     scope: Scope,
     advisor: Advisor,
+    assets: HostedAssets,
 }
 
 #[php_impl]
@@ -55,7 +61,8 @@ impl PerformanceOptimizer {
     pub fn __construct(config: Settings) -> PhpResult<Self> {
         let scope = query::configure(&config.tree)?;
         let advisor = Advisor::new(&config.tree);
-        Ok(Self { hosted: HostedCache::new(config, OTHER_KEYS)?, scope, advisor })
+        let assets = HostedAssets::new(&config.tree)?;
+        Ok(Self { hosted: HostedCache::new(config, OTHER_KEYS)?, scope, advisor, assets })
     }
 
     #[php(defaults(tags = Items::empty()))]
@@ -135,6 +142,20 @@ impl PerformanceOptimizer {
 
     pub fn get_cache_stats(&self) -> ZBox<ZendHashTable> {
         self.hosted.stats()
+    }
+
+    pub fn optimize_assets(&self, asset_type: Bytes, files: &ZendHashTable) -> PhpResult<Zval> {
+        Ok(self.assets.bundle(&asset_type.text(), files)?)
+    }
+
+    pub fn optimize_asset(&self, asset_type: Bytes, file: Bytes) -> PhpResult<Zval> {
+        Ok(self.assets.minified(&asset_type.text(), &file.text())?)
+    }
+
+    #[php(defaults(options = Settings::empty()))]
+    pub fn optimize_html(&self, html: Bytes, options: Settings) -> PhpResult<Binary<u8>> {
+        let page = self.assets.page(&html.0, &options.tree)?;
+        Ok(page.unwrap_or_else(|| html.0.into_owned()).into())
     }
 
     pub fn monitor_query_performance(&self, query_id: Bytes, query: Bytes, start_time: Lax<f64>) {

@@ -1,0 +1,3 @@
+demoUndeclared = 1
+function demoSloppy() { return this === window }
+demo.push( 'sloppy ' + demoSloppy() + demoStrict() + demoConstant )

@@ -1,0 +1,2 @@
+demo.push( 'throws' );
+throw new Error( 'thrown on purpose' );
