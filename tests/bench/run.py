@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 from tests.bench import backups, coherent, loading, pages, probes, sessions
-from tests.support import account, mariadb, memcached, ports, redis
+from tests.support import account, mariadb, memcached, ports, redis, wordpress_release
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -55,6 +55,7 @@ def main(extension):
         server.start()
         slabs.start()
         try:
+            rows += measure(extension, "assets.php", str(wordpress_release.tree(ROOT / "target")))
             rows += measure(extension, "limiter.php", str(server.socket))
             rows += measure(extension, "cache.php", "shm")
             rows += coherent.measure(extension, folder, server.socket)

@@ -8,8 +8,8 @@ use crate::ports::Environment;
 
 /// The settings with what only WordPress knows; outside it, as they are.
 pub fn filled(mut settings: Settings) -> Settings {
-    let Some(root) = root("ABSPATH", "site_url") else { return settings };
-    let others = [root("WP_CONTENT_DIR", "content_url"), root("WP_PLUGIN_DIR", "plugins_url")];
+    let Some(root) = root_of("ABSPATH", "site_url") else { return settings };
+    let others = [root_of("WP_CONTENT_DIR", "content_url"), root_of("WP_PLUGIN_DIR", "plugins_url")];
     if settings.plugin.is_none() {
         settings.plugin = Some(root.clone());
     }
@@ -20,7 +20,7 @@ pub fn filled(mut settings: Settings) -> Settings {
     settings
 }
 
-fn root(constant: &str, function: &str) -> Option<Root> {
+fn root_of(constant: &str, function: &str) -> Option<Root> {
     let path = PhpEnvironment.constant(constant)?;
     let url = hooks::call(function, Vec::new())?.string();
     Some(Root { path: path.into(), url: url.map(|url| url.trim_end_matches('/').to_owned()) })
