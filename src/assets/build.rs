@@ -90,6 +90,7 @@ fn stylesheet(texts: &[Text], options: Options) -> Built {
 fn script(texts: &[Text], options: Options) -> Result<Built> {
     let mut built = Built::default();
     let mut pieces = Vec::new();
+    let mut stays = false;
     for text in texts {
         let fit = sized(text, options).and_then(|()| piece(text, options));
         match fit {
@@ -100,6 +101,7 @@ fn script(texts: &[Text], options: Options) -> Result<Built> {
                 );
             }
             Err(unfit) => {
+                stays = true;
                 built.note(text, &unfit);
                 pieces.push(Piece { name: text.name.clone(), text: text.text.clone(), shares: false });
             }
@@ -107,7 +109,7 @@ fn script(texts: &[Text], options: Options) -> Result<Built> {
     }
     built.parts = match pieces.as_slice() {
         // Alone it needs no isolation; as it was it needs no copy.
-        [_] if options.alone && !built.notes.is_empty() => Vec::new(),
+        [_] if options.alone && stays => Vec::new(),
         [piece] => vec![Part::Text(piece.text.clone())],
         pieces => vec![Part::Text(bundle(pieces))],
     };
@@ -148,6 +150,10 @@ fn asks_for_its_place(text: &str) -> bool {
 
 impl Built {
     fn note(&mut self, text: &Text, unfit: &Unfit) {
+        // That somebody has minified a file is nothing to mend.
+        if *unfit == Unfit::Minified {
+            return;
+        }
         self.notes.push(format!("{}: {unfit}", text.name));
     }
 }

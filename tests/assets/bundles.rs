@@ -205,7 +205,8 @@ fn one_file_for_one_is_made_only_when_that_helps() {
     assert_eq!(site.published(&minified(Type::Css, "a.css").url.unwrap()), "a{}");
     for name in ["a.min.js", "bad.js", "module.js", "placed.js"] {
         let answer = minified(Type::Js, name);
-        assert!(answer.url.is_none() && answer.notes[0].contains(name), "{answer:?}");
+        let reported = answer.notes.iter().any(|note| note.contains(name));
+        assert!(answer.url.is_none() && reported == (name != "a.min.js"), "{answer:?}");
         let again = minified(Type::Js, name);
         assert!(again.url.is_none() && again.notes.is_empty(), "not parsed again: {again:?}");
     }
