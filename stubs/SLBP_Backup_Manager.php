@@ -126,6 +126,12 @@ class SLBP_Backup_Manager
      *     tables: list<string>, only these, by name or glob.
      *     keep_new_tables: bool, leave tables alone that were made since. By default they go, into the safety backup.
      *     target_database: string, another database of the same server. target_dir: string, another folder.
+     *     search_replace: array<string, string>, old texts => new ones, on the way into the database: plain, as JSON writes
+     *         them and percent-encoded, and inside serialized values with the lengths made right. Nothing is
+     *         unserialized; a malformed value stays as it is and is counted. A post's guid stays.
+     *     new_url: string, the same for the address that the backup's settings name (`home`), with either scheme and none.
+     *     table_prefix: string, what the names of the tables begin with afterwards, also where WordPress keeps it in rows.
+     *         Other tables of that prefix stay.
      *     safety_backup: bool. Default true in place, false for another target.
      *     async: bool, as in create_backup.
      *

@@ -163,8 +163,11 @@ impl Drill<'_> {
     fn journal(&self, chain: &Chain) -> Journal {
         let token = token(self.clock, &self.manifest.id);
         let tables = chain.database().map(|part| part.tables.as_slice()).unwrap_or_default();
-        let shadows =
-            tables.iter().enumerate().map(|(number, table)| Shadow::new(table, &token, number)).collect();
+        let shadows = tables
+            .iter()
+            .enumerate()
+            .map(|(number, table)| Shadow::new(table, &token, number, None))
+            .collect();
         Journal {
             backup: self.manifest.id.clone(),
             phase: Phase::Loading,
@@ -180,7 +183,7 @@ impl Drill<'_> {
         if let (Some(part), Some(opts)) = (chain.database(), self.opts) {
             let tables = part.tables.iter().zip(&journal.swap.shadows).collect();
             self.progress.step("database");
-            Load { opts, chain, tables, progress: self.progress }.run()?;
+            Load { opts, chain, tables, progress: self.progress, rewrite: None }.run()?;
         }
         if let (Some(part), Some(scratch)) = (chain.files(), journal.staging.first()) {
             self.progress.step("files");

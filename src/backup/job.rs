@@ -19,6 +19,7 @@ use super::lock::Locked;
 use super::progress::Progress;
 use super::remote::{Copied, Copier, Downloader, is_here};
 use super::restore::{self, interrupted_database, is_under_way, recover};
+use super::rewrite::Wanted;
 use super::settings::{Settings, Site};
 use super::store::Store;
 use crate::clock::Clock;
@@ -91,6 +92,9 @@ pub struct Restore {
     pub target_dir: Option<PathBuf>,
     /// Back up what is replaced; by default that of the site itself.
     pub safety_backup: Option<bool>,
+    /// What shall be different from the backup.
+    #[serde(default)]
+    pub rewrite: Wanted,
 }
 
 impl Restore {
@@ -206,7 +210,9 @@ impl Job {
             return Err(fault(format!("backup {id} is not here as a whole: fetch it first, or restore it")));
         }
         require(&store, restore)?;
-        restore::Plan::new(&store, &request).map(|plan| plan.preview)
+        let mut plan = restore::Plan::new(&store, &request)?;
+        plan.count_rewrites()?;
+        Ok(plan.preview)
     }
 
     fn request(&self, settings: &Settings, wanted: &Create) -> Result<create::Request> {
@@ -234,6 +240,7 @@ impl Job {
             maintenance: settings.maintenance.clone().filter(|_| wanted.in_place()),
             safety: wanted.safety_backup.unwrap_or(wanted.in_place()),
             config: self.document.clone(),
+            rewrite: wanted.rewrite.clone(),
         }
     }
 }

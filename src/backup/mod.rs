@@ -30,6 +30,7 @@ pub mod progress;
 pub mod remote;
 pub mod restore;
 pub mod retention;
+pub mod rewrite;
 pub mod schedule;
 pub mod settings;
 mod space;

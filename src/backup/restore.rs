@@ -22,6 +22,7 @@ use super::id::BackupId;
 use super::journal::{Journal, Phase, maintenance};
 use super::lock::Locked;
 use super::progress::Progress;
+use super::rewrite::{Rewrite, Wanted};
 use super::store::{Store, create_folder, hex};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -47,6 +48,8 @@ pub struct Request {
     pub safety: bool,
     /// The settings of now, for the safety backup.
     pub config: Document,
+    /// What shall be different from the backup.
+    pub rewrite: Wanted,
 }
 
 impl Request {
@@ -62,6 +65,7 @@ impl Request {
             maintenance: None,
             safety: true,
             config: Document::default(),
+            rewrite: Wanted::default(),
         }
     }
 }
@@ -83,6 +87,12 @@ pub struct Preview {
     pub bytes: u64,
     /// Names of the options that are set.
     pub options: Vec<String>,
+    /// Rows that are not as in the backup, where something shall be different.
+    #[serde(default)]
+    pub rewritten_rows: u64,
+    /// Values that should have been rewritten and are malformed, so that they stay as they were.
+    #[serde(default)]
+    pub malformed_values: u64,
 }
 
 /// What a restore did.
@@ -107,6 +117,7 @@ pub struct Plan<'a> {
     roots: Vec<Root>,
     config: Option<Document>,
     aside: Vec<String>,
+    rewrite: Option<Rewrite>,
     /// What it will do.
     pub preview: Preview,
 }
@@ -122,9 +133,11 @@ impl<'a> Plan<'a> {
             roots: Vec::new(),
             config: None,
             aside: Vec::new(),
+            rewrite: None,
             preview: Preview::default(),
             chain: Chain::open(store, &request.backup)?,
         };
+        plan.plan_rewrite()?;
         plan.plan_database()?;
         plan.plan_files()?;
         plan.plan_config()?;
@@ -167,16 +180,56 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Reads the rows through, and tells in [`Plan::preview`] how many would be rewritten.
+    ///
+    /// # Errors
+    /// The backup is damaged.
+    pub fn count_rewrites(&mut self) -> Result<()> {
+        let (Some(rewrite), Some(part)) = (&self.rewrite, self.database()) else { return Ok(()) };
+        for table in self.tables(part) {
+            database::count_rewrites(&self.chain, table, rewrite)?;
+        }
+        let tally = rewrite.tally();
+        (self.preview.rewritten_rows, self.preview.malformed_values) = (tally.rows, tally.malformed);
+        Ok(())
+    }
+
+    fn plan_rewrite(&mut self) -> Result<()> {
+        let wanted = &self.request.rewrite;
+        if *wanted == Wanted::default() {
+            return Ok(());
+        }
+        let part = self
+            .database()
+            .ok_or_else(|| fault("addresses and table names are in the database, which is not restored"))?;
+        let has_settings = self.chain.manifest().components.contains(&Component::Config);
+        let document: Option<Document> = has_settings.then(|| self.chain.document(DOCUMENT)).transpose()?;
+        let rewrite = Rewrite::new(wanted, part, document.as_ref())?;
+        self.rewrite = rewrite;
+        Ok(())
+    }
+
+    fn new_name(&self, name: &str) -> String {
+        self.rewrite.as_ref().map_or_else(|| name.to_owned(), |rewrite| rewrite.name(name))
+    }
+
+    /// The tables of the site that is restored.
+    fn filter(&self, part: &DatabasePart) -> TableFilter {
+        self.rewrite.as_ref().map_or_else(|| part.filter.clone(), |rewrite| rewrite.filter(&part.filter))
+    }
+
     fn plan_database(&mut self) -> Result<()> {
         let Some(part) = self.database() else { return Ok(()) };
         let opts = self.opts()?;
         let tables = self.tables(part);
         let present = database::table_names(opts)?;
         let (replaced, added): (Vec<_>, Vec<_>) =
-            tables.iter().map(|table| table.name.clone()).partition(|name| present.contains(name));
+            tables.iter().map(|table| self.new_name(&table.name)).partition(|name| present.contains(name));
         let new =
             |name: &&String| part.filter.takes(name) && !part.tables.iter().any(|table| table.name == **name);
-        let all = self.request.tables.is_empty() && !self.request.keep_new_tables;
+        // Under another prefix the tables that are there may be another site's.
+        let renames = self.rewrite.as_ref().is_some_and(Rewrite::renames);
+        let all = self.request.tables.is_empty() && !self.request.keep_new_tables && !renames;
         let mut removed: Vec<String> = present.iter().filter(new).filter(|_| all).cloned().collect();
         removed.sort();
         let rows: u64 = tables.iter().map(|table| table.rows).sum();
@@ -262,8 +315,11 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let token = token(clock, plan.chain.id());
         let tables = plan.database().map(|part| plan.tables(part)).unwrap_or_default();
-        let shadows =
-            tables.iter().enumerate().map(|(number, table)| Shadow::new(table, &token, number)).collect();
+        let shadows = tables
+            .iter()
+            .enumerate()
+            .map(|(number, table)| Shadow::new(table, &token, number, plan.rewrite.as_ref()))
+            .collect();
         let aside = plan
             .aside
             .iter()
@@ -318,7 +374,11 @@ impl<'a> Run<'a> {
             Ok(()) => Vec::new(),
             Err(error) => vec![error.context("the restore is complete, but not tidied up").to_string()],
         };
-        Outcome { preview: self.plan.preview, safety, config: self.plan.config, warnings }
+        let mut preview = self.plan.preview;
+        if let Some(tally) = self.plan.rewrite.as_ref().map(Rewrite::tally) {
+            (preview.rewritten_rows, preview.malformed_values) = (tally.rows, tally.malformed);
+        }
+        Outcome { preview, safety, config: self.plan.config, warnings }
     }
 
     fn give_up(self, cause: crate::error::Error) -> crate::error::Error {
@@ -333,7 +393,8 @@ impl<'a> Run<'a> {
         let tables: Vec<(&TablePart, &Shadow)> =
             self.plan.tables(part).into_iter().zip(&self.journal.swap.shadows).collect();
         let opts = self.plan.opts()?;
-        database::Load { opts, chain: &self.plan.chain, tables, progress: self.progress }.run()
+        let (chain, rewrite) = (&self.plan.chain, self.plan.rewrite.as_ref());
+        database::Load { opts, chain, tables, progress: self.progress, rewrite }.run()
     }
 
     fn stage_files(&mut self) -> Result<()> {
@@ -380,7 +441,7 @@ impl<'a> Run<'a> {
             kind: BackupType::Full,
             purpose: Purpose::Safety,
             database: self.plan.request.database.clone(),
-            tables: database.map_or(TableFilter::All, |part| part.filter.clone()),
+            tables: database.map_or(TableFilter::All, |part| self.plan.filter(part)),
             files: Source {
                 roots: self.plan.roots.clone(),
                 exclude: files.map(|part| part.exclude.clone()).unwrap_or_default(),
@@ -404,9 +465,12 @@ impl<'a> Run<'a> {
             let of_table = |table: &String| shadows.iter().any(|shadow| shadow.table == *table);
             all || (object.kind == ObjectKind::Trigger && object.about.iter().all(of_table))
         };
-        let after: Vec<_> = part.objects.iter().filter(|object| ours(object)).cloned().collect();
+        let new = |object: &Object| {
+            self.plan.rewrite.as_ref().map_or_else(|| object.clone(), |rewrite| rewrite.object(object))
+        };
+        let after: Vec<_> = part.objects.iter().map(new).filter(|object| ours(object)).collect();
         let same = |a: &Object, b: &Object| (a.kind, &a.name) == (b.kind, &b.name);
-        let mut before = database::objects(self.plan.opts()?, &part.filter)?;
+        let mut before = database::objects(self.plan.opts()?, &self.plan.filter(part))?;
         before.retain(|object| {
             let by_table = matches!(object.kind, ObjectKind::View | ObjectKind::Trigger);
             ours(object) && (by_table || after.iter().any(|new| same(new, object)))

@@ -15,6 +15,7 @@ mod files;
 mod fixture;
 mod full;
 mod incremental;
+mod moved;
 mod remote;
 mod restore;
 mod upkeep;

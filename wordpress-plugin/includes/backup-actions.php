@@ -16,6 +16,8 @@ function slbp_backup_actions(): array {
 		'restore' => 'slbp_restore_backup_from_page',
 		'delete'  => 'slbp_delete_backup_from_page',
 		'drill'   => 'slbp_drill_from_page',
+		'copy'    => 'slbp_copy_backups_from_page',
+		'fetch'   => 'slbp_fetch_backup_from_page',
 	);
 }
 
@@ -87,6 +89,20 @@ function slbp_restore_backup_from_page( SLBP_Backup_Manager $manager, string $id
  */
 function slbp_delete_backup_from_page( SLBP_Backup_Manager $manager, string $id ): array {
 	return $manager->delete_backup( $id );
+}
+
+/**
+ * Copies to the stores of copies what they lack.
+ */
+function slbp_copy_backups_from_page( SLBP_Backup_Manager $manager ): array {
+	return $manager->copy_backups( array( 'async' => true ) );
+}
+
+/**
+ * Downloads a backup of which there are only copies.
+ */
+function slbp_fetch_backup_from_page( SLBP_Backup_Manager $manager, string $id ): array {
+	return $manager->fetch_backup( $id, array( 'async' => true ) );
 }
 
 /**

@@ -69,16 +69,37 @@ function slbp_show_backup_progress( ?array $report ): void {
 	if ( 'in_progress' === $report['status'] ) {
 		echo '<meta http-equiv="refresh" content="3">';
 		printf(
-			'<p id="slbp-progress">%s: %s <progress max="100" value="%d"></progress> %d %%</p>',
+			'<p id="slbp-progress" role="status"><label>%s: %s <progress max="100" value="%d">%d %%</progress></label> %s</p>',
 			esc_html( "{$report['work']} {$report['id']}" ),
 			esc_html( $report['step'] ),
 			(int) $report['percent'],
-			(int) $report['percent']
+			(int) $report['percent'],
+			esc_html( slbp_describe_backup_progress( $report ) )
 		);
 		return;
 	}
 	/* translators: 1: what was done, 2: id of the backup, 3: status, 4: reason. */
-	printf( '<p id="slbp-progress">' . esc_html__( 'Last: %1$s %2$s, %3$s. %4$s', 'slbp' ) . '</p>', esc_html( $report['work'] ), esc_html( $report['id'] ), esc_html( $report['status'] ), esc_html( $report['message'] ) );
+	printf( '<p id="slbp-progress" role="status">' . esc_html__( 'Last: %1$s %2$s, %3$s. %4$s', 'slbp' ) . '</p>', esc_html( $report['work'] ), esc_html( $report['id'] ), esc_html( $report['status'] ), esc_html( $report['message'] ) );
+}
+
+/**
+ * How far work is, in words: percent, bytes, tables and folders, and the time left.
+ */
+function slbp_describe_backup_progress( array $report ): string {
+	$parts = array( "{$report['percent']} %" );
+	if ( $report['total_bytes'] > 0 ) {
+		/* translators: 1: size done, 2: size in all. */
+		$parts[] = sprintf( __( '%1$s of %2$s', 'slbp' ), size_format( $report['done_bytes'] ), size_format( $report['total_bytes'] ) );
+	}
+	if ( $report['total_parts'] > 0 ) {
+		/* translators: 1: number done, 2: number in all. */
+		$parts[] = sprintf( __( '%1$d of %2$d tables and folders', 'slbp' ), $report['done_parts'], $report['total_parts'] );
+	}
+	if ( null !== $report['eta_seconds'] ) {
+		/* translators: %s: a time such as "2 mins". */
+		$parts[] = sprintf( __( 'about %s left', 'slbp' ), human_time_diff( 0, $report['eta_seconds'] ) );
+	}
+	return implode( ', ', $parts );
 }
 
 /**
@@ -86,24 +107,28 @@ function slbp_show_backup_progress( ?array $report ): void {
  */
 function slbp_show_backup_forms(): void {
 	slbp_open_backup_form( 'create' );
-	echo '<select name="type">';
+	echo '<label>' . esc_html__( 'Type', 'slbp' ) . ' <select name="type">';
 	foreach ( array( 'full', 'incremental', 'differential' ) as $type ) {
 		printf( '<option>%s</option>', esc_html( $type ) );
 	}
-	echo '</select> ';
+	echo '</select></label> ';
 	slbp_show_component_boxes( array( 'database', 'files', 'config' ) );
 	slbp_close_backup_form( __( 'Make a backup', 'slbp' ), 'primary' );
 
 	slbp_open_backup_form( 'drill' );
 	slbp_close_backup_form( __( 'Test disaster recovery', 'slbp' ) );
+
+	slbp_open_backup_form( 'copy' );
+	slbp_close_backup_form( __( 'Bring copies up to date', 'slbp' ) );
 }
 
 /**
  * Every backup with its buttons.
  */
 function slbp_show_backup_list( array $backups ): void {
-	$titles = array( __( 'Backup', 'slbp' ), __( 'Made', 'slbp' ), __( 'Type', 'slbp' ), __( 'Parts', 'slbp' ), __( 'Size', 'slbp' ), __( 'Status', 'slbp' ), '' );
-	echo '<table class="widefat striped"><thead><tr><th>' . implode( '</th><th>', array_map( 'esc_html', $titles ) ) . '</th></tr></thead><tbody>';
+	$titles = array( __( 'Backup', 'slbp' ), __( 'Made', 'slbp' ), __( 'Type', 'slbp' ), __( 'Parts', 'slbp' ), __( 'Size', 'slbp' ), __( 'Status', 'slbp' ), __( 'Where', 'slbp' ), __( 'Actions', 'slbp' ) );
+	echo '<table class="widefat striped"><caption class="screen-reader-text">' . esc_html__( 'Backups, newest first', 'slbp' ) . '</caption>';
+	echo '<thead><tr><th scope="col">' . implode( '</th><th scope="col">', array_map( 'esc_html', $titles ) ) . '</th></tr></thead><tbody>';
 	foreach ( $backups as $backup ) {
 		$cells = array(
 			$backup['id'],
@@ -112,6 +137,7 @@ function slbp_show_backup_list( array $backups ): void {
 			implode( ', ', $backup['components'] ),
 			(string) size_format( $backup['size'] ),
 			trim( "{$backup['status']} {$backup['error']}" ),
+			slbp_describe_backup_places( $backup ),
 		);
 		echo '<tr><td>' . implode( '</td><td>', array_map( 'esc_html', $cells ) ) . '</td><td>';
 		if ( in_array( $backup['status'], array( 'completed', 'partial' ), true ) ) {
@@ -123,9 +149,25 @@ function slbp_show_backup_list( array $backups ): void {
 }
 
 /**
- * What can be done with one backup.
+ * Where a backup is, and where it is still to be copied to.
+ */
+function slbp_describe_backup_places( array $backup ): string {
+	/* translators: %s: name of a store. */
+	$awaiting = array_map( static fn( $name ) => sprintf( __( '%s: not yet', 'slbp' ), $name ), $backup['awaiting'] );
+	return implode( ', ', array( ...$backup['locations'], ...$awaiting ) );
+}
+
+/**
+ * What can be done with one backup. One of which there are only copies has to be brought here first.
  */
 function slbp_show_backup_buttons( array $backup ): void {
+	if ( ! in_array( 'local', $backup['locations'], true ) ) {
+		slbp_open_backup_form( 'fetch', $backup['id'] );
+		slbp_close_backup_form( __( 'Bring here', 'slbp' ) );
+		slbp_open_backup_form( 'delete', $backup['id'] );
+		slbp_close_backup_form( __( 'Delete', 'slbp' ) );
+		return;
+	}
 	printf( '<a class="button" href="%s">%s</a> ', esc_url( slbp_backup_download_url( $backup['id'] ) ), esc_html__( 'Download', 'slbp' ) );
 	slbp_open_backup_form( 'verify', $backup['id'] );
 	slbp_close_backup_form( __( 'Verify', 'slbp' ) );

@@ -115,6 +115,12 @@ class SLBP_Backup_Command {
 	 * default: database,files,config
 	 * ---
 	 *
+	 * [--new-url=<url>]
+	 * : The address that takes the place of the one that the backup was taken under.
+	 *
+	 * [--table-prefix=<prefix>]
+	 * : What the names of the tables shall begin with.
+	 *
 	 * [--dry-run]
 	 * : Only tell what would change.
 	 *
@@ -125,13 +131,19 @@ class SLBP_Backup_Command {
 		list( $id ) = $arguments;
 		$this->bring_here( $id );
 		$components = explode( ',', $options['components'] ?? 'database,files,config' );
-		$plan       = $this->attempt( static fn( $manager ) => $manager->restore_backup( $id, $components, array( 'dry_run' => true ) ) );
+		$moved      = array_filter(
+			array(
+				'new_url'      => $options['new-url'] ?? '',
+				'table_prefix' => $options['table-prefix'] ?? '',
+			)
+		);
+		$plan       = $this->attempt( static fn( $manager ) => $manager->restore_backup( $id, $components, $moved + array( 'dry_run' => true ) ) );
 		WP_CLI::log( wp_json_encode( $plan['restore_results'], JSON_PRETTY_PRINT | JSON_UNESCAPED_SLASHES ) );
 		if ( isset( $options['dry-run'] ) ) {
 			return;
 		}
 		WP_CLI::confirm( "Replace the site by backup $id?", $options );
-		$this->attempt( static fn( $manager ) => $manager->restore_backup( $id, $components, array( 'async' => true ) ) );
+		$this->attempt( static fn( $manager ) => $manager->restore_backup( $id, $components, $moved + array( 'async' => true ) ) );
 		$report = $this->follow( $id );
 		WP_CLI::success( "Backup $id was restored. What it replaced is backup {$report['result']['safety']}." );
 	}

@@ -137,7 +137,8 @@ pub fn quoted(text: &str) -> String {
     String::from_utf8_lossy(&sql).into_owned()
 }
 
-fn write_quoted(bytes: &[u8], sql: &mut Vec<u8>) {
+/// Appends `bytes` as a quoted string literal.
+pub(crate) fn write_quoted(bytes: &[u8], sql: &mut Vec<u8>) {
     sql.reserve(bytes.len() + 2);
     sql.push(b'\'');
     let mut rest = bytes;
@@ -164,7 +165,8 @@ const fn escape(byte: u8) -> Option<u8> {
     }
 }
 
-fn write_hex(bytes: &[u8], sql: &mut Vec<u8>) {
+/// Appends `bytes` as a hexadecimal literal.
+pub(crate) fn write_hex(bytes: &[u8], sql: &mut Vec<u8>) {
     const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
     if bytes.is_empty() {
         sql.extend_from_slice(b"''");

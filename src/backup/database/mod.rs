@@ -26,7 +26,7 @@ pub(crate) use dump::{Dump, dump};
 pub(crate) use schema::RESTORE_TABLES;
 pub use schema::TableFilter;
 pub(crate) use session::reader;
-pub(crate) use shadow::{Load, Shadow, drop_shadows, is_exact, sole_writer};
+pub(crate) use shadow::{Load, Shadow, count_rewrites, drop_shadows, is_exact, sole_writer};
 pub(crate) use swap::Swap;
 pub(crate) use table::ranges_path;
 

@@ -18,6 +18,7 @@ use super::super::fault::{database, fault};
 use super::super::format::TablePart;
 use super::super::gzip::cores;
 use super::super::progress::Progress;
+use super::super::rewrite::{Rewrite, Rows};
 use super::super::verify::read_range;
 use super::column::identifier;
 use super::definition::{renamed, without_foreign_keys};
@@ -45,10 +46,13 @@ pub(crate) struct Shadow {
 
 impl Shadow {
     /// Names for the `number`th table of the restore `token`, far from any real table's name.
-    pub fn new(table: &TablePart, token: &str, number: usize) -> Self {
-        let (_, foreign_keys) = without_foreign_keys(&table.create);
+    pub fn new(table: &TablePart, token: &str, number: usize, rewrite: Option<&Rewrite>) -> Self {
+        let (_, mut foreign_keys) = without_foreign_keys(&table.create);
+        if let Some(rewrite) = rewrite {
+            foreign_keys = foreign_keys.iter().map(|clause| rewrite.foreign_key(clause)).collect();
+        }
         Self {
-            table: table.name.clone(),
+            table: rewrite.map_or_else(|| table.name.clone(), |rewrite| rewrite.name(&table.name)),
             shadow: format!("{RESTORE_TABLES}{token}_new_{number}"),
             old: format!("{RESTORE_TABLES}{token}_old_{number}"),
             foreign_keys,
@@ -79,6 +83,8 @@ pub(crate) struct Load<'a> {
     pub chain: &'a Chain,
     pub tables: Vec<(&'a TablePart, &'a Shadow)>,
     pub progress: &'a Progress<'a>,
+    /// What shall be different from the backup.
+    pub rewrite: Option<&'a Rewrite>,
 }
 
 impl Load<'_> {
@@ -118,6 +124,7 @@ impl Load<'_> {
         let new_head = insert_head(&shadow.shadow, &table.columns);
         let mut rows = 0;
         let mut uncommitted = 0;
+        let rewrite = self.rewrite.map(|rewrite| (rewrite, rewrite.rows(table)));
         run(conn, "SET autocommit=0")?;
         for range in self.chain.lines(&ranges_path(&table.stem))? {
             let range = range?;
@@ -125,7 +132,11 @@ impl Load<'_> {
             if !sql.is_empty() {
                 let values = std::str::from_utf8(&sql).ok().and_then(|sql| sql.strip_prefix(head.as_str()));
                 let values = values.ok_or_else(|| fault("a range is not an insert into it"))?;
-                conn.query_drop([new_head.as_str(), values].concat()).map_err(database("loading rows"))?;
+                let statement = match &rewrite {
+                    None => [new_head.as_str(), values].concat(),
+                    Some((rewrite, rows)) => rewritten(&new_head, values, rewrite, rows)?,
+                };
+                conn.query_drop(statement).map_err(database("loading rows"))?;
                 rows += conn.affected_rows();
                 uncommitted += range.bytes;
                 self.progress.add(range.bytes);
@@ -145,6 +156,26 @@ impl Load<'_> {
         }
         Ok(())
     }
+}
+
+/// Counts what `rewrite` would change in `table`.
+pub(crate) fn count_rewrites(chain: &Chain, table: &TablePart, rewrite: &Rewrite) -> Result<()> {
+    let (head, rows) = (insert_head(&table.name, &table.columns), rewrite.rows(table));
+    for range in chain.lines(&ranges_path(&table.stem))? {
+        let sql = read_range(chain, &range?)?;
+        if let Some(values) = std::str::from_utf8(&sql).ok().and_then(|sql| sql.strip_prefix(head.as_str())) {
+            rewritten("", values, rewrite, &rows)?;
+        }
+    }
+    Ok(())
+}
+
+fn rewritten(head: &str, values: &str, rewrite: &Rewrite, rows: &Rows<'_>) -> Result<String> {
+    let mut statement = Vec::with_capacity(head.len() + values.len() + 1024);
+    statement.extend_from_slice(head.as_bytes());
+    let tally = rows.rewrite(values.as_bytes(), &mut statement);
+    rewrite.count(tally.ok_or_else(|| fault("a range is not made of rows"))?);
+    String::from_utf8(statement).map_err(|_| fault("a range is not text"))
 }
 
 fn create_shadow(conn: &mut Conn, table: &TablePart, shadow: &Shadow) -> Result<()> {

@@ -12,10 +12,12 @@ use crate::backup::BackupId;
 use crate::backup::catalog::Listed;
 use crate::backup::format::{BackupType, Component, Purpose};
 use crate::backup::job::{Create, Restore};
+use crate::backup::rewrite::Wanted;
 use crate::backup::settings::components;
 use crate::binding::convert::json::from_zval;
 use crate::config::fields::Fields;
 use crate::error::{Error, Result};
+use crate::remote::http::Url;
 
 /// The `$components` parameter: a list of component names, all of them by default.
 pub struct Components(pub Vec<Component>);
@@ -100,8 +102,18 @@ pub struct RestoreOrder {
 
 /// The order that the arguments of `restore_backup` are.
 pub fn restore(backup: BackupId, components: Vec<Component>, options: &Value) -> Result<RestoreOrder> {
-    let known =
-        ["dry_run", "target_database", "target_dir", "tables", "keep_new_tables", "safety_backup", "async"];
+    let known = [
+        "dry_run",
+        "target_database",
+        "target_dir",
+        "tables",
+        "keep_new_tables",
+        "safety_backup",
+        "search_replace",
+        "new_url",
+        "table_prefix",
+        "async",
+    ];
     let fields = Fields::of("$options", options, &known)?;
     let text = |key| match fields.get(key) {
         None => Ok(None),
@@ -123,8 +135,49 @@ pub fn restore(backup: BackupId, components: Vec<Component>, options: &Value) ->
             target_database: text("target_database")?,
             target_dir,
             safety_backup: fields.truth("safety_backup")?,
+            rewrite: Wanted {
+                search_replace: replacements(&fields)?,
+                new_url: address(&fields, text("new_url")?)?,
+                table_prefix: prefix(&fields, text("table_prefix")?)?,
+            },
         },
     })
+}
+
+/// Old texts by new ones. A short old text would be found in everything.
+fn replacements(fields: &Fields) -> Result<Vec<(String, String)>> {
+    let expected = || fields.wrong("search_replace", "expected old texts of at least 4 bytes => new texts");
+    match fields.get("search_replace") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(list)) if list.is_empty() => Ok(Vec::new()),
+        Some(Value::Object(map)) => map
+            .iter()
+            .map(|(old, new)| Some((old.clone(), new.as_str()?.to_owned())).filter(|(old, _)| old.len() >= 4))
+            .collect::<Option<_>>()
+            .ok_or_else(expected),
+        Some(_) => Err(expected()),
+    }
+}
+
+fn address(fields: &Fields, url: Option<String>) -> Result<Option<String>> {
+    match url {
+        Some(url) if Url::parse("new_url", &url).is_err() => {
+            Err(fields.wrong("new_url", "expected an address such as https://example.com"))
+        }
+        url => Ok(url),
+    }
+}
+
+fn prefix(fields: &Fields, prefix: Option<String>) -> Result<Option<String>> {
+    let usable = |text: &String| {
+        text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    match prefix {
+        Some(text) if !usable(&text) => {
+            Err(fields.wrong("table_prefix", "expected at most 32 letters, digits and '_'"))
+        }
+        prefix => Ok(prefix),
+    }
 }
 
 fn names(fields: &Fields, key: &str) -> Result<Vec<String>> {

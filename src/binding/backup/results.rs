@@ -138,6 +138,8 @@ fn parts(components: &[Component], preview: &Preview) -> Value {
             "replaced_tables": preview.replaced_tables,
             "added_tables": preview.added_tables,
             "removed_tables": preview.removed_tables,
+            "rewritten_rows": preview.rewritten_rows,
+            "malformed_values": preview.malformed_values,
         });
         parts.insert("database".to_owned(), part);
     }
