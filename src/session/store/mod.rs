@@ -10,7 +10,7 @@
 //! | Memcached | `mg`, `ms` on its unique number | `ms` on that of the first | in the item |
 //! | database | `SELECT`, `UPDATE` if unchanged | `UPDATE` if unchanged | in the row |
 //!
-//! The last three columns that are no scripts share one implementation ([`cells`]).
+//! The three that are no scripts share one implementation ([`cells`]).
 
 mod arena;
 pub mod cells;
