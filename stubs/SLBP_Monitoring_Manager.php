@@ -22,7 +22,7 @@ class SLBP_Monitoring_Manager
     /**
      * @param array<string, mixed> $config
      *     monitoring_ips: list<string>, addresses and networks that may see metrics. Default: the option
-     *         `slbp_monitoring_ips`, else nobody.
+     *         `slbp_monitoring_ips`, then `slbp.monitoring_ips`, else nobody.
      *     trusted_proxies: list<string>, whose forwarding headers are believed. Default: the option
      *         `slbp_trusted_proxies`, then `slbp.trusted_proxies`.
      *
@@ -101,9 +101,11 @@ class SLBP_Monitoring_Manager
     }
 
     /**
-     * All values by category and name: `['system' => ['memory_usage' => 41943040.0, ...], ...]`. `slbp_system_x` stands
-     * at `['system']['x']`, a metric of one's own at `['custom']`; labelled series are added up, and of a histogram the
-     * mean is given. What cannot be known is absent.
+     * Asks the database, the queue and the backups what only they know, at most once a minute for all workers (under
+     * WordPress; cron calls this), and returns all values by category and name:
+     * `['system' => ['memory_usage' => 41943040.0, ...], ...]`. `slbp_system_x` stands at `['system']['x']`, a metric of
+     * one's own at `['custom']`; labelled series are added up, and of a histogram the mean is given. What cannot be known is
+     * absent.
      *
      * @return array<string, array<string, float>>
      */
@@ -133,11 +135,16 @@ class SLBP_Monitoring_Manager
     }
 
     /**
-     * GET /metrics/dashboard.
+     * GET /metrics/dashboard: the current values, and what happened in each step of a timeframe, from memory alone. Steps
+     * in which nothing happened are left out; a mean of nothing is null.
      *
-     * @param mixed $request WP_REST_Request or null.
+     * @param mixed $request WP_REST_Request or null; parameter `timeframe`: 1h (default) and 6h in steps of a minute, 24h of
+     *     a quarter of an hour, 7d of an hour.
      *
      * @return mixed WP_REST_Response, or array{status: int, headers: array<string, string>, body: array} outside WordPress.
+     *     Body: array{timestamp: int, timeframe: string, step: int, from: int, metrics: array<string, array<string, float>>,
+     *     points: list<array{time: int, requests: int, errors: int, response_time: float|null, memory_peak: float|null,
+     *     cache_hit_ratio: float|null}>}, milliseconds, bytes and percent.
      */
     public function get_dashboard_metrics(mixed $request = null): mixed
     {

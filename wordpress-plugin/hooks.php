@@ -127,3 +127,21 @@ add_filter( 'print_scripts_array', 'slbp_bundle_scripts' );
 add_filter( 'style_loader_tag', 'slbp_print_style', 9999, 3 );
 add_filter( 'script_loader_tag', 'slbp_print_script', 9999, 3 );
 add_action( 'template_redirect', 'slbp_collect_page', 9999 );
+
+// Metrics: routes, the text that must stay text, the tick, the page, security events, WP-CLI.
+add_action( 'rest_api_init', 'slbp_register_monitoring_routes' );
+add_filter( 'rest_pre_serve_request', 'slbp_serve_metrics', 10, 3 );
+add_action( 'init', 'slbp_schedule_monitoring' );
+add_action( 'admin_menu', 'slbp_add_monitoring_page' );
+add_action( 'slbp_collect_metrics', 'slbp_collect_metrics' );
+foreach ( array( 'add', 'update', 'delete' ) as $slbp_change ) {
+	add_action( "{$slbp_change}_option_slbp_monitoring_ips", 'slbp_announce_monitoring_addresses' );
+	add_action( "{$slbp_change}_option_slbp_trusted_proxies", 'slbp_announce_monitoring_addresses' );
+}
+register_deactivation_hook( SLBP_PLUGIN_FILE, 'slbp_unschedule_monitoring' );
+add_action( 'wp_login_failed', 'slbp_count_failed_login' );
+add_action( 'application_password_failed_authentication', 'slbp_count_failed_application_password' );
+if ( defined( 'WP_CLI' ) && WP_CLI ) {
+	require_once __DIR__ . '/includes/class-slbp-metrics-command.php';
+	WP_CLI::add_command( 'slbp metrics', 'SLBP_Metrics_Command' );
+}

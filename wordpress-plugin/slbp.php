@@ -57,6 +57,8 @@ require __DIR__ . '/includes/queue-routes.php';
 require __DIR__ . '/includes/queue-page.php';
 require __DIR__ . '/includes/queries.php';
 require __DIR__ . '/includes/queries-page.php';
+require __DIR__ . '/includes/monitoring.php';
+require __DIR__ . '/includes/monitoring-page.php';
 require __DIR__ . '/includes/alerts.php';
 require __DIR__ . '/includes/alerts-page.php';
 require __DIR__ . '/includes/assets.php';

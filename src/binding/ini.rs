@@ -21,7 +21,7 @@ const fn secret(name: &'static CStr) -> IniEntryDef {
     IniEntryDef { displayer: Some(show_secret), ..system(name, c"") }
 }
 
-static DIRECTIVES: IniEntryDefs<67> = IniEntryDefs::new([
+static DIRECTIVES: IniEntryDefs<69> = IniEntryDefs::new([
     system(c"slbp.shm_size", c"64M"),
     system(c"slbp.shm_path", c""),
     system(c"slbp.shm_owner", c""),
@@ -74,6 +74,8 @@ static DIRECTIVES: IniEntryDefs<67> = IniEntryDefs::new([
     system(c"slbp.queue_batch_size", c""),
     system(c"slbp.queue_lease", c""),
     secret(c"slbp.monitoring_token"),
+    system(c"slbp.monitoring_ips", c""),
+    system(c"slbp.request_metrics", c"1"),
     system(c"slbp.query_hook", c"handler"),
     system(c"slbp.probes", c"1"),
     system(c"slbp.probe_path", c""),

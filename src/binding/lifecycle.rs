@@ -8,7 +8,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
-    alerts, cache, door, exceptions, failure, ini, limiter, query, queue, segment, session, wordpress,
+    alerts, cache, door, exceptions, failure, ini, limiter, metrics, query, queue, segment, session,
+    wordpress,
 };
 
 const SUCCESS: i32 = 0;
@@ -22,14 +23,17 @@ pub extern "C" fn startup(_type: i32, module_number: i32) -> i32 {
         limiter::results::prepare();
         query::install_functions();
         session::register();
+        metrics::requests::watch_errors();
+        metrics::connections::watch();
         exceptions::register().is_ok()
     })
 }
 
-/// RINIT: classes that did not exist at MINIT do now; the first request looks for them. Is this one of the
-/// addresses that are answered before any PHP runs?
+/// RINIT: what is measured begins; classes that did not exist at MINIT do now, and the first request looks
+/// for them. Is this one of the addresses that are answered before any PHP runs?
 pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
     guarded(|| {
+        metrics::requests::begin();
         query::install_methods();
         door::knock();
         true
@@ -37,12 +41,13 @@ pub extern "C" fn request_startup(_type: i32, _module_number: i32) -> i32 {
 }
 
 /// RSHUTDOWN: PHP objects still live and the session is not written yet, so connections stay. A task
-/// whose handler was left by a fatal error is settled here, and what the request asked the database is
-/// added up. Alerts are looked at where WordPress did not come up.
+/// whose handler was left by a fatal error is settled here, what the request asked the database is added
+/// up, and the request is counted. Alerts are looked at where WordPress did not come up.
 pub extern "C" fn request_shutdown(_type: i32, _module_number: i32) -> i32 {
     guarded(|| {
         queue::runs::settle_abandoned(failure::last_error);
         query::end_request();
+        metrics::requests::end();
         alerts::tick::at_end_of_request();
         true
     })

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | what a metric is called and made of | [`Definition`] |
 //! | the metrics of a site in shared memory | [`Registry`] |
+//! | the php-fpm workers that live | [`Workers`] |
 //! | a moment's values, from the registry and from collectors | [`Snapshot`] |
 //! | a snapshot as Prometheus reads it | [`expose`] |
 //!
@@ -19,12 +20,19 @@
 pub mod collect;
 mod definition;
 pub mod expose;
+mod history;
 mod labels;
 mod model;
 mod registry;
+pub mod requests;
+pub mod sample;
 mod table;
+mod workers;
 
 pub use definition::{DEFAULT_BOUNDS, Definition, MAX_BOUNDS, MAX_LABELS};
+pub use history::{Point, Timeframe};
 pub use labels::OVERFLOW;
 pub use model::{Family, Histogram, Kind, Series, Snapshot, Value};
 pub use registry::Registry;
+pub use table::Worker;
+pub use workers::Workers;

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::definition::{Definition, stem};
 use super::labels::{self, Encoded};
 use super::model::{Family, Histogram, Kind, Series, Value};
-use super::table::{Block, Claim, FamilySlot, Head, SeriesSlot, SiteSlot, Table};
+use super::table::{Block, Claim, FamilySlot, Head, HistorySlot, SeriesSlot, SiteSlot, Table};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::shm::{Hasher, Segment};
@@ -79,6 +79,19 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// Makes a metric known unless one of its name is: for metrics of our own, whose definition does not
+    /// change and is not worth building in every request. False when there is no room for it.
+    ///
+    /// # Errors
+    /// As [`Registry::register`].
+    pub fn ensure(&self, name: &str, define: impl FnOnce() -> Result<Definition>) -> Result<bool> {
+        let key = self.key(&[b"family", stem(name).as_bytes()]);
+        match self.table.family(key).is_some_and(|(_, slot)| slot.is_settled()) {
+            true => Ok(true),
+            false => self.register(&define()?),
+        }
+    }
+
     /// Adds to a counter, or changes a gauge.
     ///
     /// # Errors
@@ -136,6 +149,32 @@ impl<'a> Registry<'a> {
         Ok(())
     }
 
+    /// Keeps what was sampled elsewhere: gauges, and counters that somebody else counts.
+    ///
+    /// # Errors
+    /// Somebody has registered one of the names otherwise.
+    pub fn keep(&self, families: &[Family], clock: &dyn Clock) -> Result<()> {
+        for family in families {
+            let Some(first) = family.series.first() else { continue };
+            let names: Vec<String> = first.labels.iter().map(|(name, _)| name.to_string()).collect();
+            self.register(&Definition::new(&family.name, family.kind, &family.help, &names, &[])?)?;
+            for series in &family.series {
+                let labels: Vec<(String, String)> =
+                    series.labels.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+                let (Value::Number(value), Some((slot, head))) =
+                    (&series.value, self.series(&family.name, &labels, clock)?)
+                else {
+                    continue;
+                };
+                match head.kind {
+                    Kind::Counter => slot.take_over(*value as u64),
+                    _ => slot.set(*value),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Every family that was registered, with its series in the order of their labels.
     pub fn families(&self) -> Vec<Family> {
         let mut families: Vec<(usize, &FamilySlot, Definition, Vec<Series>)> = self
@@ -157,6 +196,12 @@ impl<'a> Registry<'a> {
         }
         families.sort_by(|(.., one, _), (.., other, _)| one.name.cmp(&other.name));
         families.into_iter().map(|(_, _, definition, series)| into_family(definition, series)).collect()
+    }
+
+    /// The value of a gauge without labels; `None` when it was never set.
+    pub fn gauge(&self, name: &str) -> Option<f64> {
+        let slot = self.table.series(self.key(&[b"series", name.as_bytes(), b""]))?;
+        slot.head().filter(|head| head.kind == Kind::Gauge).map(|_| slot.gauge())
     }
 
     /// Updates that found no room for a series of their own since the segment was made.
@@ -261,6 +306,11 @@ impl<'a> Registry<'a> {
                 Value::Histogram(Histogram { bounds: definition.bounds.clone(), counts, sum })
             }
         })
+    }
+
+    /// The site's recent past; `None` when there is no room for it.
+    pub(super) fn history(&self) -> Option<&'a HistorySlot> {
+        self.table.history(self.tag)
     }
 
     /// Counts an update that found no room.

@@ -57,6 +57,7 @@ def main(extension):
         try:
             rows += measure(extension, "assets.php", str(wordpress_release.tree(ROOT / "target")))
             rows += measure(extension, "limiter.php", str(server.socket))
+            rows += measure(extension, "metrics.php")
             rows += measure(extension, "cache.php", "shm")
             rows += coherent.measure(extension, folder, server.socket)
             rows += measure(extension, "cache.php", "redis", str(server.socket))

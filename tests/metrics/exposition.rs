@@ -2,11 +2,12 @@
 //! Prometheus' Python client.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use slbp::clock::SystemClock;
+use slbp::clock::{Clock, SystemClock};
 use slbp::metrics::expose::{self, Format};
-use slbp::metrics::{Definition, Kind, Registry, Snapshot, collect};
+use slbp::metrics::{Definition, Kind, Registry, Snapshot, Workers, collect};
 
 use super::{labelled, pair, segment};
 
@@ -40,7 +41,9 @@ fn nasty() -> Snapshot {
         registry.observe("nasty_seconds", 0.1, &pair("text", text), &SystemClock).unwrap();
     }
     let mut snapshot = Snapshot::default();
-    snapshot.extend(collect::system::families());
+    snapshot.extend(collect::system::System::here().families(Path::new("/")));
+    snapshot.extend(collect::workers::families(&Workers::open(&segment).unwrap().living()));
+    snapshot.extend(collect::site::families(&registry, SystemClock.now()));
     snapshot.extend(collect::counters::families(&segment));
     snapshot.extend(registry.families());
     snapshot

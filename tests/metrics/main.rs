@@ -13,6 +13,7 @@ mod faults;
 #[path = "../support/processes.rs"]
 mod processes;
 mod registry;
+mod requests;
 
 use slbp::metrics::{Definition, Family, Kind, Registry, Value};
 use slbp::shm::{Plan, Segment};

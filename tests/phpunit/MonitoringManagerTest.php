@@ -167,6 +167,16 @@ final class MonitoringManagerTest extends TestCase
         self::assertSame('false', $ask('short', 'Bearer short'), 'a token that could be guessed');
     }
 
+    public function testAConnectionThatFailsIsSeenAtOnce(): void
+    {
+        $code = 'define("DB_USER", "site"); mysqli_report(MYSQLI_REPORT_OFF); $m = new SLBP_Monitoring_Manager();'
+            . '@mysqli_real_connect(mysqli_init(), "127.0.0.1", "somebody else", "", "", 1);'
+            . 'echo json_encode($m->collect_metrics()["database"] ?? null);'
+            . '@mysqli_real_connect(mysqli_init(), "127.0.0.1", "site", "", "", 1);'
+            . 'echo json_encode($m->collect_metrics()["database"]), $m->collect_metrics()["custom"]["slbp_db_up"];';
+        self::assertSame('null{"connections":0}0', self::printed($code, []));
+    }
+
     public function testAWrongAddressIsNamed(): void
     {
         $this->expectException(SLBP_InvalidArgumentException::class);

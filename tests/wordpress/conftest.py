@@ -10,13 +10,13 @@ from tests.support import ports
 from tests.support.extension import EXTENSION
 from tests.support.stack import BUILD, Stack
 from tests.wordpress import options
-from tests.wordpress.visitor import Visitor
+from tests.wordpress.visitor import MONITORING_TOKEN, Visitor
 
 @pytest.fixture(scope="session")
 def running_site():
     state = BUILD / "tests" / "wordpress"
     shutil.rmtree(state, ignore_errors=True)
-    with Stack(state, ports.free_port(), EXTENSION, workers=4) as stack:
+    with Stack(state, ports.free_port(), EXTENSION, workers=4, ini={"slbp.monitoring_token": MONITORING_TOKEN}) as stack:
         stack.php("wp_insert_user(['user_login'=>'reader','user_pass'=>'reader-pass','user_email'=>'r@example.com','role'=>'subscriber']);")
         yield stack
 

@@ -11,6 +11,9 @@ from tests.support.stack import Stack
 
 API = "/wp-json/skylearn-billing-pro/v1"
 
+# The site's php.ini has it.
+MONITORING_TOKEN = "token-of-the-tests-0123456789"
+
 
 class Visitor:
     """A browser or client with cookies; comes from `address`, as the trusted proxy in front of the site tells it."""
@@ -37,6 +40,10 @@ class Visitor:
         """A request to the plugin's namespace, with the nonce when logged in."""
         headers = {"X-WP-Nonce": self.nonce} if self.nonce else {}
         return self.request(method, API + route, headers=headers, **kwargs)
+
+    def api_with(self, route: str, headers: dict[str, str]) -> requests.Response:
+        """A GET of the plugin's namespace with these headers."""
+        return self.request("GET", API + route, headers=headers)
 
     def barred(self) -> set[str]:
         """The entries of the blacklist and the running bans."""

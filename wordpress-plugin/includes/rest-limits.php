@@ -3,7 +3,7 @@
  * Rate limits on REST requests that came over HTTP.
  *
  * Charged are the request itself and, for /batch/v1, each request inside it. Not charged are the
- * probes, the requests WordPress makes to itself while it builds a page, and what `_embed` adds to
+ * probes, who may see metrics and reads them, the requests WordPress makes to itself while it builds a page, and what `_embed` adds to
  * an answer that has been paid for.
  *
  * @package SLBP
@@ -60,7 +60,7 @@ function slbp_is_charged( WP_REST_Request $request ): bool {
 	$namespace = '/' . SLBP_REST_NAMESPACE;
 	$route     = strtolower( $request->get_route() ); // WordPress finds a route's handler in any case.
 	if ( str_starts_with( $route, "$namespace/" ) ) {
-		return ! isset( slbp_probe_routes()[ substr( $route, strlen( $namespace ) ) ] ) && ! slbp_is_watching_backup( $request );
+		return ! isset( slbp_probe_routes()[ substr( $route, strlen( $namespace ) ) ] ) && ! slbp_is_watching_backup( $request ) && ! slbp_is_scraping( $request );
 	}
 	return (bool) get_option( 'slbp_rate_limit_all_rest', false );
 }

@@ -23,7 +23,8 @@ pub struct HostReadings {
 impl HostReadings {
     /// Takes them. The database is asked on a connection of our own, and only for a rule that needs it.
     pub fn take(rules: &[Rule]) -> Self {
-        let snapshot = registry().map(|registry| snapshot::take(&registry)).unwrap_or_default();
+        let snapshot =
+            registry().map(|registry| snapshot::take(&registry, &snapshot::root())).unwrap_or_default();
         let needs = |rule: &Rule| rule.enabled && (rule.metric == CONNECTIONS || rule.metric == UP);
         if !rules.iter().any(needs) {
             return Self { snapshot, asked: BTreeMap::new(), database_answers: None };

@@ -24,7 +24,7 @@ use std::rc::Rc;
 use ext_php_rs::ffi::_zend_file_handle;
 use ext_php_rs::zend::SapiGlobals;
 
-use super::{health, ini};
+use super::{health, ini, metrics};
 use visit::Visit;
 
 /// What is sent.
@@ -46,11 +46,12 @@ pub struct Route {
 }
 
 /// Every address that is answered here.
-static ROUTES: [Route; 4] = [
+static ROUTES: [Route; 5] = [
     Route { name: "live", answer: health::door::live },
     Route { name: "ready", answer: health::door::ready },
     Route { name: "health", answer: health::door::health },
     Route { name: "health/detailed", answer: health::door::detailed },
+    Route { name: "metrics", answer: metrics::door::metrics },
 ];
 
 /// `zend_op_array *(*)(zend_file_handle *file_handle, int type)`.

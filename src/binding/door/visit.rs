@@ -82,7 +82,7 @@ fn variable(name: &str) -> Option<String> {
 
 /// Shows `see` a variable of the request as the server interface has it; `None` where it has none (on the
 /// command line).
-pub(super) fn look<T>(name: &CStr, see: impl FnOnce(&CStr) -> T) -> Option<T> {
+pub fn look<T>(name: &CStr, see: impl FnOnce(&CStr) -> T) -> Option<T> {
     let getenv = SapiModule::get().getenv?;
     // SAFETY: RINIT to RSHUTDOWN on the request's thread; the server interface answers with null or a
     // string that lives as long as the request, which `see` cannot keep. The guard of `get` ended with

@@ -58,6 +58,16 @@ pub fn detailed(visit: &Visit) -> Option<Answer> {
     report.entries.iter().any(is_away).then(|| sent(visit, &report))
 }
 
+/// Whether the site's database answers, as the check that the probes share has found; `None` where this
+/// worker does not know how to reach it.
+pub fn database_answers(visit: &Visit) -> Option<bool> {
+    let front = known(visit)?;
+    let link = learned::database(front.site).map(DatabaseLink::new)?;
+    let health = Health::new(segment::get().ok()?, front.site, &SystemClock);
+    let report = health.report(Group::Ready, &[latency(&link)]).ok()?;
+    Some(report.state != State::Unhealthy)
+}
+
 /// The REST prefix of the site that is asked.
 pub fn prefix(visit: &Visit) -> String {
     known(visit).map_or_else(|| USUAL_PREFIX.to_owned(), |front| front.prefix)

@@ -1,13 +1,16 @@
 //! Who may see metrics: nobody, unless a setting says so.
 //!
 //! An address of `slbp_monitoring_ips` (single ones and networks), the bearer token of php.ini, or a
-//! user who runs the site. A forwarding header counts only when a trusted proxy sent it.
+//! user who runs the site. A forwarding header counts only when a trusted proxy sent it. At the door,
+//! where there are no users and no options, what options said in the last request counts.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::learned::{self, Addresses};
+use crate::binding::failure::log;
 use crate::binding::ini;
 use crate::binding::limiter::visitor::{header_variable, server_variable};
 use crate::binding::wordpress::hooks;
@@ -23,6 +26,7 @@ use crate::ports::Options;
 pub const OPTION: &str = "slbp_monitoring_ips";
 
 const TOKEN: &str = "slbp.monitoring_token";
+const DIRECTIVE: &str = "slbp.monitoring_ips";
 const PROXIES_OPTION: &str = "slbp_trusted_proxies";
 const PROXIES_DIRECTIVE: &str = "slbp.trusted_proxies";
 
@@ -33,30 +37,49 @@ const LEAST_TOKEN: usize = 16;
 pub struct Access {
     networks: Vec<IpNet>,
     proxies: TrustedProxies,
+    /// What of it stands in options, which the door cannot read.
+    is_of_options: bool,
 }
 
 impl Access {
     /// `monitoring_ips` and `trusted_proxies` of `$config`, else the options of the same names with
-    /// `slbp_` before them; proxies also in php.ini.
+    /// `slbp_` before them, else php.ini.
     ///
     /// # Errors
     /// What is no address and no network.
     pub fn read(config: &Value) -> Result<Self> {
         let options = HostOptions::find();
-        let find = |key: &str, option: &str| match config.get(key) {
-            Some(given) => {
-                networks(given).map(Some).map_err(|error| error.context(format!("$config['{key}']")))
+        let find = |key: &str, option: &str, directive: &str| match (config.get(key), options.get(option)) {
+            (Some(given), _) => networks(given).map_err(|error| error.context(format!("$config['{key}']"))),
+            (None, Some(stored)) => {
+                networks(&stored).map_err(|error| in_place(&format!("option {option}"), &error))
             }
-            None => options.get(option).map(|stored| networks(&stored)).transpose().map_err(|error| {
-                Error::new(Kind::Config, error.to_string()).context(format!("option {option}"))
-            }),
+            (None, None) => of_ini(directive),
         };
-        let proxies = match find("trusted_proxies", PROXIES_OPTION)? {
-            Some(proxies) => proxies,
-            None => networks(&Value::String(ini::text(PROXIES_DIRECTIVE).unwrap_or_default()))?,
-        };
-        let networks = find("monitoring_ips", OPTION)?.unwrap_or_default();
-        Ok(Self { networks, proxies: TrustedProxies::new(proxies) })
+        Ok(Self {
+            networks: find("monitoring_ips", OPTION, DIRECTIVE)?,
+            proxies: TrustedProxies::new(find("trusted_proxies", PROXIES_OPTION, PROXIES_DIRECTIVE)?),
+            is_of_options: options.outlive_the_request() && config.as_object().is_none_or(Map::is_empty),
+        })
+    }
+
+    /// The same where no option can be read: what WordPress has `told`, and php.ini. Without the site's
+    /// own list of proxies no address is believed, because it may be a proxy's.
+    pub fn at_the_door(told: Option<Addresses>) -> Self {
+        let told = told.unwrap_or_default();
+        Self { networks: told.networks, proxies: TrustedProxies::new(told.proxies), is_of_options: false }
+    }
+
+    /// Tells the door, which reads no options, who may see the metrics of the site `tag`.
+    pub fn teach_the_door(&self, tag: u64) {
+        if !self.is_of_options {
+            return;
+        }
+        let addresses =
+            Addresses { networks: self.networks.clone(), proxies: self.proxies.networks().to_vec() };
+        if let Err(error) = learned::note_addresses(tag, &addresses) {
+            log(&error.to_string());
+        }
     }
 
     /// Whether whoever sent the request may see metrics.
@@ -93,6 +116,16 @@ fn has_token(authorization: Option<&str>) -> bool {
         }
         _ => false,
     }
+}
+
+fn of_ini(directive: &str) -> Result<Vec<IpNet>> {
+    let text = Value::String(ini::text(directive).unwrap_or_default());
+    networks(&text).map_err(|error| in_place(&format!("php.ini {directive}"), &error))
+}
+
+/// A mistake in what is stored is the operator's, not the caller's.
+fn in_place(place: &str, error: &Error) -> Error {
+    Error::new(Kind::Config, error.to_string()).context(place)
 }
 
 fn networks(value: &Value) -> Result<Vec<IpNet>> {

@@ -6,7 +6,13 @@
 
 pub mod access;
 pub mod arguments;
+pub mod connections;
+pub mod database;
+pub mod door;
+mod learned;
+pub mod requests;
 pub mod rest;
+pub mod sample;
 pub mod snapshot;
 
 use std::cell::RefCell;
@@ -17,7 +23,7 @@ use serde_json::Value;
 use super::segment;
 use super::wordpress::hooks;
 use super::wordpress::site;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::metrics::{Definition, Kind, Registry, Snapshot};
 use access::Access;
@@ -41,7 +47,9 @@ impl HostedMonitoring {
     /// # Errors
     /// A wrong setting, or no shared memory at all.
     pub fn new(config: &Value) -> Result<Self> {
-        Ok(Self { registry: registry()?, access: Access::read(config)?, homeless: RefCell::default() })
+        let (registry, access) = (registry()?, Access::read(config)?);
+        access.teach_the_door(registry.tag());
+        Ok(Self { registry, access, homeless: RefCell::default() })
     }
 
     /// Who may see metrics.
@@ -51,11 +59,12 @@ impl HostedMonitoring {
 
     /// Everything that can be known now without asking a database.
     pub fn snapshot(&self) -> Snapshot {
-        snapshot::take(&self.registry)
+        snapshot::take(&self.registry, &snapshot::root())
     }
 
     /// The same, after what only a database knows was sampled if it is time.
     pub fn collect(&self) -> Snapshot {
+        sample::take(&self.registry);
         self.snapshot()
     }
 
@@ -90,13 +99,15 @@ impl HostedMonitoring {
     /// Misuse: a kind that is no word.
     pub fn record_security_event(&self, kind: &str, context: &Value) -> Result<()> {
         let kind = arguments::event_kind(kind)?;
-        let help = "Events that bear on security, by kind.";
-        let labels = ["kind".to_owned()];
-        self.register(&Definition::new(SECURITY_EVENTS, Kind::Counter, help, &labels, &[])?)?;
-        let given = [("kind".to_owned(), kind.clone())];
-        self.update(SECURITY_EVENTS, |registry| {
-            registry.increment(SECURITY_EVENTS, 1.0, &given, &SystemClock)
+        let has_room = self.registry.ensure(SECURITY_EVENTS, || {
+            let help = "Events that bear on security, by kind.";
+            Definition::new(SECURITY_EVENTS, Kind::Counter, help, &["kind".to_owned()], &[])
         })?;
+        let given = [("kind".to_owned(), kind.clone())];
+        if has_room {
+            self.registry.increment(SECURITY_EVENTS, 1.0, &given, &SystemClock)?;
+        }
+        self.registry.remember_security_event(&segment::get()?.counters(), SystemClock.now());
         let context = super::convert::json::to_zval(context);
         hooks::call("do_action", vec![&"slbp_security_event", &kind, &context]);
         Ok(())

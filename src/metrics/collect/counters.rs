@@ -3,7 +3,7 @@
 
 use crate::clock::Timestamp;
 use crate::metrics::model::{Family, Kind, Series, Value};
-use crate::shm::{Counter, Counters, Segment};
+use crate::shm::{Counter, Counters, Info, Segment};
 
 /// A counter with one label: its name, help text, the label, and what each value of it counts.
 type Labelled = (&'static str, &'static str, &'static str, &'static [(&'static str, Counter)]);
@@ -68,7 +68,8 @@ const PLAIN: [(&str, &str, Counter); 9] = [
 
 /// All of them, and the share of values that the cache found.
 pub fn families(segment: &Segment) -> Vec<Family> {
-    let (counters, created) = (segment.counters(), segment.info().created);
+    let (counters, info) = (segment.counters(), segment.info());
+    let created = info.created;
     let labelled = LABELLED.iter().map(|(name, help, label, values)| {
         let one =
             |(value, counter): &(&str, Counter)| series(&[(label, value)], counters.get(*counter), created);
@@ -78,7 +79,39 @@ pub fn families(segment: &Segment) -> Vec<Family> {
         series: vec![series(&[], counters.get(*counter), created)],
         ..Family::new(*name, Kind::Counter, *help)
     });
-    labelled.chain(plain).chain(hit_ratio(&counters)).collect()
+    labelled.chain(plain).chain(hit_ratio(&counters)).chain(of_the_memory(&info)).collect()
+}
+
+/// How full the tables are, and how often a lock was taken over from the dead.
+fn of_the_memory(info: &Info) -> Vec<Family> {
+    let kind = |name, help| Family::new(name, Kind::Gauge, help);
+    let mut used = kind("slbp_shm_slots_used", "Slots of shared memory in use, by table.");
+    let mut capacity = kind("slbp_shm_slots", "Slots of shared memory, by table.");
+    for region in &info.regions {
+        if let Some(count) = region.used {
+            used = used.with(&[("table", region.kind.name())], count as f64);
+            capacity = capacity.with(&[("table", region.kind.name())], region.capacity as f64);
+        }
+    }
+    let counter = |name, help, count| Family {
+        series: vec![series(&[], count, info.created)],
+        ..Family::new(name, Kind::Counter, help)
+    };
+    vec![
+        used,
+        capacity,
+        counter(
+            "slbp_shm_lock_recoveries_total",
+            "Locks taken over from a process that died.",
+            info.recoveries,
+        ),
+        counter("slbp_shm_lock_timeouts_total", "Locks that were not free in time.", info.lock_timeouts),
+        Family::gauge(
+            "slbp_shm_created_timestamp_seconds",
+            "When the memory was made: php-fpm's start or reload, at which counters begin at 0.",
+            info.created.nanos() as f64 / 1e9,
+        ),
+    ]
 }
 
 fn series(labels: &[(&'static str, &str)], count: u64, created: Timestamp) -> Series {

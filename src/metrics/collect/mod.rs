@@ -3,5 +3,9 @@
 //! Refuses to do: ask a database or another server. What only those know is sampled by the tick and
 //! kept in the registry.
 
+mod cgroup;
 pub mod counters;
+pub mod php;
+pub mod site;
 pub mod system;
+pub mod workers;

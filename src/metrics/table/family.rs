@@ -64,6 +64,11 @@ impl FamilySlot {
             Err(found) if found == signature && self.sizes.load(Acquire) == 0 => self.write(definition, site),
             Err(_) => {}
         }
+        self.is_settled()
+    }
+
+    /// Whether the definition is there.
+    pub fn is_settled(&self) -> bool {
         self.sizes.load(Acquire) != 0
     }
 

@@ -1,7 +1,6 @@
 //! The `metrics` region: what lies where, and the two claims by which a place in it is taken.
 //!
-//! Owns: five arrays of fixed slots (families, series, blocks of buckets, sites, workers' slots are
-//! laid out by their own files) and the order in which they lie. Refuses to do: know what a metric
+//! Owns: six arrays of fixed slots, each laid out by its own file, and the order in which they lie. Refuses to do: know what a metric
 //! means.
 //!
 //! A free slot has the key 0. A key is the lower half of a keyed hash of site, name and labels, so
@@ -11,23 +10,29 @@
 
 mod blocks;
 mod family;
+mod history;
 mod series;
 mod sites;
+mod workers;
 
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
 pub(super) use blocks::Block;
 pub(super) use family::FamilySlot;
+pub(super) use history::{HistorySlot, Period, Total, Totals};
 pub(super) use series::{Head, SeriesSlot};
 pub(super) use sites::SiteSlot;
+pub use workers::Worker;
+pub(super) use workers::WorkerSlot;
 
 use crate::error::Result;
 use crate::shm::{Region, RegionKind, Segment};
 
-/// Bytes of region for which there are eight series, two blocks, and half a family.
+/// Bytes of region for which there are eight series, two blocks, two workers and half a family.
 const UNIT: usize = 4096;
 
 const SITE_BYTES: usize = UNIT * 8;
+const HISTORY_BYTES: usize = UNIT * 64;
 
 /// A site may take this share of the families and series, so that no tenant starves the others.
 const SITE_SHARE: (usize, usize) = (3, 4);
@@ -39,6 +44,8 @@ pub(super) struct Table<'a> {
     pub families: &'a [FamilySlot],
     pub blocks: &'a [Block],
     pub series: &'a [SeriesSlot],
+    pub workers: &'a [WorkerSlot],
+    histories: &'a [HistorySlot],
     used: &'a AtomicU64,
 }
 
@@ -54,6 +61,8 @@ impl<'a> Table<'a> {
         Ok(Self {
             series: carve.slice(units * 8)?,
             blocks: carve.slice(units * 2)?,
+            workers: carve.slice(units * 2)?,
+            histories: carve.slice(region.len() / HISTORY_BYTES)?,
             families: carve.slice(units / 2)?,
             sites: carve.slice(region.len() / SITE_BYTES)?,
             used: carve.one()?,

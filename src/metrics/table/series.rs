@@ -90,6 +90,11 @@ impl SeriesSlot {
         }
     }
 
+    /// Takes over a count that somebody else keeps.
+    pub fn take_over(&self, count: u64) {
+        self.value.store(count, Relaxed);
+    }
+
     /// The counter's value.
     pub fn counted(&self) -> f64 {
         self.value.load(Relaxed) as f64 + f64::from_bits(self.fraction.load(Relaxed))
