@@ -148,11 +148,14 @@ class SLBP_Backup_Manager
     /**
      * Reads a backup and all it builds on back, every checksum, every row's range, every file.
      *
-     * @return array{success: bool, backup_id: string, message: string, contents_checked: bool, checked_files: int,
-     *     checked_bytes: int, checked_rows: int, errors: list<string>} contents_checked is false when the backup is
+     * @param array<string, mixed> $options async: bool, as in create_backup; the result is then that of its progress.
+     *
+     * @return array{success: bool, backup_id: string, status: 'completed'|'failed'|'in_progress', message: string,
+     *     contents_checked?: bool, checked_files?: int, checked_bytes?: int, checked_rows?: int,
+     *     errors?: list<string>} contents_checked is false when the backup is
      *     encrypted and no identity is configured: then only the checksums of its files were compared.
      */
-    public function verify_backup(string $backup_id): array
+    public function verify_backup(string $backup_id, array $options = []): array
     {
     }
 
@@ -221,12 +224,15 @@ class SLBP_Backup_Manager
      * Makes a backup, loads it into tables and a folder beside the site, compares every row and file, and removes
      * everything again.
      *
+     * @param array<string, mixed> $options async: bool, as in create_backup: then only `status` and `backup_id` come
+     *     back, and the rest is the result of that backup's progress.
+     *
      * @return array{backup_creation: bool, backup_compression: bool, backup_extraction: bool,
      *     database_verification: bool, files_verification: bool, cleanup: bool, overall_success: bool,
      *     rto_seconds: float, rpo_seconds: int|null, details: array<string, mixed>} rto_seconds is how long loading
      *     took, rpo_seconds the age of the newest backup before; details.errors says what went wrong.
      */
-    public function test_disaster_recovery(): array
+    public function test_disaster_recovery(array $options = []): array
     {
     }
 
@@ -290,6 +296,11 @@ class SLBP_Backup_Manager
 
     /** REST, POST `async` (on unless false). */
     public function disaster_recovery_test(mixed $request): mixed
+    {
+    }
+
+    /** REST, POST `id`, `async` (on unless false): verify_backup. */
+    public function verify_backup_endpoint(mixed $request): mixed
     {
     }
 

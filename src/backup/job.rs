@@ -22,6 +22,7 @@ use super::restore::{self, interrupted_database, is_under_way, recover};
 use super::rewrite::Wanted;
 use super::settings::{Settings, Site};
 use super::store::Store;
+use super::verify;
 use crate::clock::Clock;
 use crate::config::recorded::Recorded;
 use crate::error::{Error, Kind, Result};
@@ -56,6 +57,8 @@ pub enum Work {
     Restore(Restore),
     /// Test disaster recovery.
     Drill,
+    /// Read one backup, with all it builds on, back.
+    Verify(BackupId),
     /// Bring one backup, with all it builds on, here from where copies are.
     Fetch(BackupId),
     /// Bring the stores of copies up to date.
@@ -113,6 +116,8 @@ pub enum Done {
     Restored(Box<restore::Outcome>),
     /// A test.
     Drilled(Box<drill::Outcome>),
+    /// A check.
+    Verified(BackupId, Box<verify::Report>),
     /// Backups that were not here.
     Fetched(BackupId, Vec<BackupId>),
     /// Copies.
@@ -167,6 +172,16 @@ impl Job {
                 let plan = restore::Plan::new(&locked, &request)?;
                 let restored = plan.execute_announced(&locked, clock, &mut announce);
                 restored.map(|done| Done::Restored(Box::new(done)))
+            }
+            Work::Verify(id) => {
+                let locked = store.lock("verify", clock)?;
+                locked.manifest(id)?;
+                let progress = Progress::begin(&locked, "verify", id, clock)?;
+                announce(id);
+                let checked = verify::verify_watched(&locked, id, &progress);
+                progress.set_result(&checked.as_ref().ok());
+                progress.end(&checked.as_ref().map_err(Clone::clone).and_then(verify::Report::verdict));
+                checked.map(|report| Done::Verified(id.clone(), Box::new(report)))
             }
             Work::Fetch(id) => {
                 let locked = store.lock("fetch", clock)?;

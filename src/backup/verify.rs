@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use serde::Serialize;
 
 use super::chain::{Chain, sha256};
 use super::database::ranges_path;
@@ -15,11 +16,13 @@ use super::fault::{fault, file};
 use super::files::replay;
 use super::format::{EntryKind, Range, TablePart};
 use super::id::BackupId;
+use super::progress::Progress;
 use super::store::Store;
+use crate::clock::SystemClock;
 use crate::error::Result;
 
 /// What was checked and what is wrong.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Files whose sums were compared.
     pub checked_files: u64,
@@ -38,20 +41,36 @@ impl Report {
     pub fn success(&self) -> bool {
         self.errors.is_empty()
     }
+
+    /// What is wrong as an error.
+    pub(crate) fn verdict(&self) -> Result<()> {
+        if self.success() { Ok(()) } else { Err(fault(self.errors.join("; "))) }
+    }
 }
 
 /// Checks the backup `id` and all it builds on. An error means that there is no such backup;
 /// damage is in the report.
 pub fn verify(store: &Store, id: &BackupId) -> Result<Report> {
+    verify_watched(store, id, &Progress::silent(&SystemClock))
+}
+
+/// As [`verify`], and says on `progress` how far it is.
+pub(crate) fn verify_watched(store: &Store, id: &BackupId, progress: &Progress<'_>) -> Result<Report> {
     let manifest = store.manifest(id)?;
     let mut report = Report::default();
-    for member in manifest.needs() {
+    let needs = manifest.needs();
+    let sizes = needs.iter().filter_map(|member| store.find(member).ok().flatten()).map(|found| found.size);
+    progress.expect(sizes.sum(), needs.len() as u64);
+    progress.step("checksums");
+    for member in needs {
         match store.find(&member) {
-            Ok(Some(_)) => check_files(store, &member, &mut report),
+            Ok(Some(_)) => check_files(store, &member, progress, &mut report),
             Ok(None) => report.errors.push(format!("backup {member}, which this one builds on, is missing")),
             Err(error) => report.errors.push(error.to_string()),
         }
+        progress.part_done();
     }
+    progress.step("contents");
     let keyless = store.keys().is_none_or(|keys| keys.identities.is_empty());
     report.unopened = manifest.encryption.is_some() && keyless;
     if report.success() && !report.unopened {
@@ -66,7 +85,7 @@ pub fn verify(store: &Store, id: &BackupId) -> Result<Report> {
     Ok(report)
 }
 
-fn check_files(store: &Store, id: &BackupId, report: &mut Report) {
+fn check_files(store: &Store, id: &BackupId, progress: &Progress<'_>, report: &mut Report) {
     let sums = match store.sums(id) {
         Ok(sums) => sums,
         Err(error) => return report.errors.push(error.to_string()),
@@ -76,6 +95,7 @@ fn check_files(store: &Store, id: &BackupId, report: &mut Report) {
             Ok((found, bytes)) => {
                 report.checked_files += 1;
                 report.checked_bytes += bytes;
+                progress.add(bytes);
                 if found != sum.sha256 {
                     report.errors.push(format!("{id}/{} is not what was written", sum.path));
                 }

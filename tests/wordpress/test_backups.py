@@ -29,6 +29,7 @@ ROUTES = (
     ("GET", "/backup/config"),
     ("POST", "/backup/config"),
     ("POST", "/backup/dr-test"),
+    ("POST", "/backup/verify/some-id"),
 )
 PAGE = "/wp-admin/tools.php?page=slbp-backups"
 TOKEN = "a-token-of-more-than-thirty-two-characters"
@@ -327,6 +328,23 @@ def test_watching_is_not_charged(backups, admin, visitor):
     assert 429 in {visitor.api("GET", f"/backup/{id}/progress").status_code for _ in range(8)}
 
 
+def test_a_check_over_rest(backups, admin):
+    id = backups.create(components=["database"])
+    begun = admin.api("POST", f"/backup/verify/{id}")
+    assert (begun.status_code, begun.json()["status"]) == (202, "in_progress"), begun.text
+    report = backups.ended(id)
+    assert (report["work"], report["status"], report["percent"]) == ("verify", "completed", 100)
+    assert report["result"]["checked_rows"] > 10
+
+    rows = next((backups.folder / id / "db").glob("100-wp_options.sql.gz"))
+    rows.write_bytes(rows.read_bytes()[:-9])
+    assert admin.api("POST", f"/backup/verify/{id}", json={"async": False}).json()["success"] is False
+    assert admin.api("POST", f"/backup/verify/{id}").status_code == 202
+    report = backups.ended(id)
+    assert report["status"] == "failed" and "100-wp_options.sql.gz" in report["message"], report
+    assert admin.api("POST", "/backup/verify/nothing").status_code == 404
+
+
 def test_a_recovery_test_over_rest(backups, admin):
     backups.create()
     tables = backups.site.mariadb.sql("SHOW TABLES", "wordpress")
@@ -357,7 +375,9 @@ def test_a_wrecked_site_comes_back_from_the_page(backups):
     id = re.search(r"Backup (\S+) is being made", backups.page())[1]
     assert backups.ended(id)["status"] == "completed"
     assert backups.press("verify", id).status_code == 302
-    assert f"Backup {id} is whole" in backups.page()
+    assert f"Backup {id} is being verified" in backups.page()
+    assert backups.ended(id)["work"] == "verify"
+    assert f"verify {id}, completed" in backups.page()
     backups.wreck()
 
     backups.press("restore", id, confirmation="yes")
@@ -367,7 +387,9 @@ def test_a_wrecked_site_comes_back_from_the_page(backups):
 
     assert backups.is_well()
     assert backups.press("drill").status_code == 302
-    assert "compared in" in backups.page()
+    drill = re.search(r"being tested with backup (\S+)\.", backups.page())[1]
+    assert backups.ended(drill)["result"]["overall_success"]
+    assert f"drill {drill}, completed" in backups.page()
     assert backups.press("delete", id).status_code == 302
     assert not (backups.folder / id).exists()
 

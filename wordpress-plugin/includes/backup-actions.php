@@ -59,18 +59,10 @@ function slbp_create_backup_from_page( SLBP_Backup_Manager $manager ): array {
 }
 
 /**
- * Reads a backup back.
+ * Reads a backup back in a process of its own.
  */
 function slbp_verify_backup_from_page( SLBP_Backup_Manager $manager, string $id ): array {
-	$check   = $manager->verify_backup( $id );
-	$good    = sprintf(
-		/* translators: 1: id of the backup, 2: number of files, 3: size. */
-		__( 'Backup %1$s is whole: %2$d files, %3$s.', 'slbp' ),
-		$id,
-		$check['checked_files'],
-		size_format( $check['checked_bytes'] )
-	);
-	return array( 'success' => $check['success'], 'message' => $check['success'] ? $good : implode( ' ', $check['errors'] ) );
+	return $manager->verify_backup( $id, array( 'async' => true ) );
 }
 
 /**
@@ -106,13 +98,15 @@ function slbp_fetch_backup_from_page( SLBP_Backup_Manager $manager, string $id )
 }
 
 /**
- * Tests disaster recovery.
+ * Tests disaster recovery in a process of its own.
  */
 function slbp_drill_from_page( SLBP_Backup_Manager $manager ): array {
-	$test = $manager->test_disaster_recovery();
-	/* translators: %s: seconds. */
-	$good = sprintf( __( 'A backup was made, restored beside the site and compared in %s seconds.', 'slbp' ), number_format_i18n( $test['rto_seconds'], 1 ) );
-	return array( 'success' => $test['overall_success'], 'message' => $test['overall_success'] ? $good : implode( ' ', $test['details']['errors'] ) );
+	$begun = $manager->test_disaster_recovery( array( 'async' => true ) );
+	if ( 'in_progress' !== ( $begun['status'] ?? '' ) ) {
+		return array( 'success' => false, 'message' => implode( ' ', $begun['details']['errors'] ) );
+	}
+	/* translators: %s: id of the backup. */
+	return array( 'success' => true, 'message' => sprintf( __( 'Recovery is being tested with backup %s.', 'slbp' ), $begun['backup_id'] ) );
 }
 
 /**

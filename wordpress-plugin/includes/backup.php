@@ -31,6 +31,7 @@ function slbp_backup_routes(): array {
 		array( '/backup/list', 'GET', 'list_backups_endpoint' ),
 		array( "/backup/restore/$id", 'POST', 'restore_backup_endpoint' ),
 		array( "/backup/delete/$id", 'DELETE', 'delete_backup_endpoint' ),
+		array( "/backup/verify/$id", 'POST', 'verify_backup_endpoint' ),
 		array( "/backup/fetch/$id", 'POST', 'fetch_backup_endpoint' ),
 		array( '/backup/copy', 'POST', 'copy_backups_endpoint' ),
 		array( "/backup/$id/progress", 'GET', 'get_progress_endpoint' ),

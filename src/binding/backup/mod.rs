@@ -26,7 +26,7 @@ use crate::backup::job::{self, Create, Done, Job, Work};
 use crate::backup::remote::{Deleted, delete, is_copying_due, ledgers, retain};
 use crate::backup::retention::Verdict;
 use crate::backup::settings::{OPTION, Settings};
-use crate::backup::verify::{Report, verify};
+use crate::backup::verify::verify;
 use crate::backup::{BackupId, Store, progress};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::recorded::Recorder;
@@ -158,12 +158,17 @@ impl HostedBackups {
         Ok(self.list()?.into_iter().find(|listed| listed.id == *id))
     }
 
-    /// Checks a backup and all it builds on.
+    /// Checks a backup and all it builds on, here or in a process of its own. Here it is no work that
+    /// keeps others from theirs.
     ///
     /// # Errors
-    /// There is none.
-    pub fn verify(&self, id: &BackupId) -> Result<Report> {
-        verify(&self.store()?, id)
+    /// There is none, or the process could not begin.
+    pub fn verify(&self, id: &BackupId, detached: bool) -> Result<Performed> {
+        if detached {
+            return self.perform(Work::Verify(id.clone()), true);
+        }
+        let report = verify(&self.store()?, id)?;
+        Ok(Performed::Done(Done::Verified(id.clone(), Box::new(report))))
     }
 
     /// Removes a backup, here and where copies of it are.

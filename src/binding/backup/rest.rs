@@ -159,6 +159,22 @@ impl HostedBackups {
     }
 
     /// POST `id`; `async` is on unless it is false.
+    pub fn verify_endpoint(&self, request: &Request<'_>) -> Response {
+        let order = id_of(request).and_then(|id| Ok((id, asynchronous(request)?)));
+        let (id, detached) = match order {
+            Ok(order) => order,
+            Err(error) => return refusal(&error),
+        };
+        if let Some(missing) = self.missing(&id) {
+            return missing;
+        }
+        match self.verify(&id, detached) {
+            Ok(performed) => answer(&performed, results::verified(&id, &performed)),
+            Err(error) => refusal_with(&error, results::not_verified(&id, &error)),
+        }
+    }
+
+    /// POST `id`; `async` is on unless it is false.
     pub fn fetch_endpoint(&self, request: &Request<'_>) -> Response {
         let order = id_of(request).and_then(|id| Ok((id, asynchronous(request)?)));
         let (id, detached) = match order {

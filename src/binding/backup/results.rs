@@ -152,11 +152,24 @@ fn parts(components: &[Component], preview: &Preview) -> Value {
     Value::Object(parts)
 }
 
-/// What a check found.
-pub fn verified(id: &BackupId, report: &Report) -> Value {
+/// What a check found, or that it was begun.
+pub fn verified(id: &BackupId, performed: &Performed) -> Value {
+    match performed {
+        Performed::Done(Done::Verified(id, report)) => checked(id, report),
+        _ => json!({
+            "success": true,
+            "backup_id": id,
+            "status": "in_progress",
+            "message": format!("Backup {id} is being verified."),
+        }),
+    }
+}
+
+fn checked(id: &BackupId, report: &Report) -> Value {
     json!({
         "success": report.success(),
         "backup_id": id,
+        "status": if report.success() { "completed" } else { "failed" },
         "message": verdict(report),
         "contents_checked": !report.unopened,
         "checked_files": report.checked_files,
@@ -180,7 +193,7 @@ fn verdict(report: &Report) -> String {
 
 /// A check that could not be done.
 pub fn not_verified(id: &BackupId, error: &Error) -> Value {
-    verified(id, &Report { errors: vec![error.to_string()], ..Report::default() })
+    checked(id, &Report { errors: vec![error.to_string()], ..Report::default() })
 }
 
 /// What was deleted.

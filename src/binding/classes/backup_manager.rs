@@ -77,9 +77,10 @@ impl BackupManager {
         answer(told, |error| results::not_restored(&id, error))
     }
 
-    pub fn verify_backup(&self, backup_id: Bytes) -> PhpResult<ZBox<ZendHashTable>> {
-        let id = id(&backup_id)?;
-        let told = self.hosted.verify(&id).map(|report| results::verified(&id, &report));
+    #[php(defaults(options = Settings::empty()))]
+    pub fn verify_backup(&self, backup_id: Bytes, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+        let (id, detached) = (id(&backup_id)?, arguments::detached(&options.tree)?);
+        let told = self.hosted.verify(&id, detached).map(|performed| results::verified(&id, &performed));
         answer(told, |error| results::not_verified(&id, error))
     }
 
@@ -119,8 +120,10 @@ impl BackupManager {
         answer(told, results::not_created)
     }
 
-    pub fn test_disaster_recovery(&self) -> PhpResult<ZBox<ZendHashTable>> {
-        let told = self.hosted.perform(Work::Drill, false).map(|performed| results::drilled(&performed));
+    #[php(defaults(options = Settings::empty()))]
+    pub fn test_disaster_recovery(&self, options: Settings) -> PhpResult<ZBox<ZendHashTable>> {
+        let detached = arguments::detached(&options.tree)?;
+        let told = self.hosted.perform(Work::Drill, detached).map(|performed| results::drilled(&performed));
         answer(told, results::not_drilled)
     }
 
@@ -156,6 +159,10 @@ impl BackupManager {
 
     pub fn disaster_recovery_test(&self, request: &Zval) -> PhpResult<Zval> {
         self.endpoint(request, HostedBackups::drill_endpoint)
+    }
+
+    pub fn verify_backup_endpoint(&self, request: &Zval) -> PhpResult<Zval> {
+        self.endpoint(request, HostedBackups::verify_endpoint)
     }
 
     pub fn fetch_backup_endpoint(&self, request: &Zval) -> PhpResult<Zval> {
