@@ -73,7 +73,8 @@ fn check_script(path: &Path) {
         Err(slbp::assets::Unfit::Module) => return,
         other => other.unwrap_or_else(|unfit| panic!("{}: {unfit}", path.display())),
     };
-    assert!(script.text.len() <= text.len(), "{}", path.display());
+    // One that somebody has minified may grow by a few bytes; it is not used then.
+    assert!(script.text.len() <= text.len() + text.len() / 50, "{}", path.display());
     let again = minify_js(&script.text, false).unwrap();
     assert_eq!(again, script, "{}", path.display());
 }
