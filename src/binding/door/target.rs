@@ -78,10 +78,11 @@ fn parameters(query: &str) -> impl Iterator<Item = Option<(&str, &str)>> {
     })
 }
 
+/// Segments of small letters, with one slash between them.
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'/')
-        && !name.contains("//")
+    let is_segment =
+        |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_lowercase());
+    name.split('/').all(is_segment)
 }
 
 #[cfg(test)]
