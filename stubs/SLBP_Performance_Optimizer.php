@@ -340,7 +340,8 @@ class SLBP_Performance_Optimizer
      *
      * Indexes are tried on a sample of the rows in a temporary table of a connection of its own; the table itself is
      * only read. A missing index is verified when the same questions read at most half as many rows with it (three
-     * quarters where $query_params asks for it); on a table of fewer than 1,000 rows nothing can be measured. Takes up to some ten seconds: not for a page.
+     * quarters where $query_params asks for it); on a table of fewer than 1,000 rows nothing can be measured. Takes up
+     * to some ten seconds: not for a page.
      *
      * @param string $table_name with the site's prefix or without
      * @param array<string, mixed> $query_params columns that rows are found by, each with a value, a list of values or

@@ -476,7 +476,8 @@ final class BackupManagerTest extends TestCase
         self::assertSame('completed', $result['status']);
         self::assertStringContainsString('s3://acme@127.0.0.1:1', $result['message']);
         $all = json_encode([$result, $manager->list_backups(), $manager->get_progress()]);
-        $files = implode('', array_map('file_get_contents', array_filter(glob("{$this->folder}/backups/{*,*/*,*/*/*}", GLOB_BRACE), 'is_file')));
+        $paths = array_filter(glob("{$this->folder}/backups/{*,*/*,*/*/*}", GLOB_BRACE), 'is_file');
+        $files = implode('', array_map('file_get_contents', $paths));
         self::assertStringNotContainsString('hunter2', $all . $files);
         self::assertStringNotContainsString('AKIDsecret', $all . $files);
     }
@@ -535,8 +536,14 @@ final class BackupManagerTest extends TestCase
             'key' => [static fn () => new SLBP_Backup_Manager(['retention_day' => 1]), "did you mean 'retention_days'"],
             'value' => [static fn () => new SLBP_Backup_Manager(['retention_days' => 'many']), 'retention_days'],
             'folder' => [static fn () => new SLBP_Backup_Manager(['backup_dir' => 'backups']), 'absolute path'],
-            'encryption' => [static fn () => new SLBP_Backup_Manager(['encryption_key' => 'secret']), "encryption_key: key 1: expected 'age1…'"],
-            'no key' => [static fn () => new SLBP_Backup_Manager(['encryption_key' => '/nowhere/key.txt']), 'encryption_key: cannot read the file'],
+            'encryption' => [
+                static fn () => new SLBP_Backup_Manager(['encryption_key' => 'secret']),
+                "encryption_key: key 1: expected 'age1…'",
+            ],
+            'no key' => [
+                static fn () => new SLBP_Backup_Manager(['encryption_key' => '/nowhere/key.txt']),
+                'encryption_key: cannot read the file',
+            ],
             'copies in the backups' => [
                 static fn () => new SLBP_Backup_Manager(['backup_dir' => '/srv/b', 'remote' => ['type' => 'path', 'path' => '/srv/b/c']]),
                 'apart from /srv/b',

@@ -42,7 +42,8 @@ final class QueryAdviceTest extends TestCase
     {
         $this->db->query(
             "INSERT INTO wp_slbp_transactions (user_id, order_id, status, created_at) SELECT seq % 97, CONCAT('o', seq),
-            ELT(1 + seq % 10, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'completed', 'pending', 'failed'), NOW() - INTERVAL seq MINUTE FROM seq_1_to_$rows"
+            ELT(1 + seq % 10, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'completed', 'pending', 'failed'),
+            NOW() - INTERVAL seq MINUTE FROM seq_1_to_$rows"
         );
         $this->db->query('ANALYZE TABLE wp_slbp_transactions')->free();
     }
