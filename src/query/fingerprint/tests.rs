@@ -1,3 +1,5 @@
+//! Shapes of statements: what stays, what becomes a question mark, and that nothing makes it panic.
+
 use proptest::prelude::*;
 
 use super::*;
