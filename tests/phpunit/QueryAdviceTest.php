@@ -26,6 +26,8 @@ final class QueryAdviceTest extends TestCase
 
     protected function setUp(): void
     {
+        // Other tests of this process have asked tables of the same names.
+        $this->optimizer()->clear_query_stats();
         $this->db = self::$server->database('advised');
         $this->db->query(
             'CREATE TABLE wp_slbp_transactions (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, user_id BIGINT UNSIGNED NOT NULL,
