@@ -42,10 +42,12 @@ def test_killed_workers_lose_nothing_that_was_counted(start_pool):
         for batch in range(20):
             answered += sum(executor.map(count, range(20)))
             os.kill(pool.fpm.workers()[batch % len(pool.fpm.workers())], signal.SIGKILL)
+    # A connection may have gone to the worker that was killed last.
+    assert process.wait_until(lambda: count(1), timeout=10)
     counted = samples(pool)[("fpm_test_total",)]
 
     assert len(pids) > 6, "no worker was replaced"
-    assert answered * 100 <= counted <= 40_000
+    assert answered * 100 <= counted <= 41_000
     assert answered >= 380
 
 
