@@ -31,6 +31,13 @@ pub struct Fallback {
     pub ini: Option<&'static str>,
 }
 
+/// The part of `config` that `keys` name, where one array holds several sections.
+pub fn only(config: &Value, keys: &[&str]) -> Value {
+    let Value::Object(map) = config else { return config.clone() };
+    let own = map.iter().filter(|(key, _)| keys.contains(&key.as_str()));
+    own.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>().into()
+}
+
 /// What a section of settings may contain and where the rest of it comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct Section {

@@ -17,6 +17,7 @@ use super::wordpress::constants::PhpEnvironment;
 use crate::assets::settings::{KEYS, Settings};
 use crate::assets::{Assets, Optimized, Type};
 use crate::clock::SystemClock;
+use crate::config::only;
 use crate::error::{Kind, Result};
 
 /// The assets of the site that a request serves.
@@ -30,11 +31,7 @@ impl HostedAssets {
     /// # Errors
     /// A wrong setting.
     pub fn new(config: &Value) -> Result<Self> {
-        let mut own = config.clone();
-        if let Value::Object(map) = &mut own {
-            map.retain(|key, _| KEYS.contains(&key.as_str()));
-        }
-        Ok(Self { settings: Settings::read(own, &PhpEnvironment)? })
+        Ok(Self { settings: Settings::read(only(config, KEYS), &PhpEnvironment)? })
     }
 
     /// `optimize_assets()`.

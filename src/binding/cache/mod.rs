@@ -43,7 +43,7 @@ impl HostedCache {
     /// # Errors
     /// A wrong setting, or no shared memory at all.
     pub fn new(config: Config, others: &[&str]) -> Result<Self> {
-        let settings = settings::read(config.tree, others)?;
+        let settings = settings::read(&config.tree, others)?;
         Ok(Self { opened: open::find_or_open(settings)? })
     }
 

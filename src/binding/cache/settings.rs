@@ -6,7 +6,7 @@ use crate::binding::ini;
 use crate::binding::wordpress::constants::PhpEnvironment;
 use crate::binding::wordpress::site;
 use crate::cache::settings::{KEYS, Settings};
-use crate::config::unknown_key;
+use crate::config::{only, unknown_key};
 use crate::error::Result;
 use crate::ports::Environment;
 
@@ -14,16 +14,14 @@ use crate::ports::Environment;
 ///
 /// # Errors
 /// A key that nobody knows, or a wrong value.
-pub fn read(mut config: Value, others: &[&str]) -> Result<Settings> {
-    if let Value::Object(map) = &mut config {
-        if let Some(key) =
-            map.keys().find(|key| !KEYS.contains(&key.as_str()) && !others.contains(&key.as_str()))
-        {
-            return Err(unknown_key("$config", key, &[KEYS, others].concat()));
-        }
-        map.retain(|key, _| KEYS.contains(&key.as_str()));
+pub fn read(config: &Value, others: &[&str]) -> Result<Settings> {
+    let known = [KEYS, others].concat();
+    if let Some(key) =
+        config.as_object().and_then(|map| map.keys().find(|key| !known.contains(&key.as_str())))
+    {
+        return Err(unknown_key("$config", key, &known));
     }
-    let mut settings = Settings::read(config, &PhpEnvironment)?;
+    let mut settings = Settings::read(only(config, KEYS), &PhpEnvironment)?;
     if settings.prefix.is_empty() {
         settings.prefix = own_prefix();
     }

@@ -6,6 +6,7 @@ use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendCallable, ZendHashTable, Zval};
 use serde_json::json;
 
+use crate::assets::settings as assets_settings;
 use crate::binding::assets::HostedAssets;
 use crate::binding::cache::arguments::{Found, Items, names_of};
 use crate::binding::cache::results::all_true;
@@ -18,30 +19,10 @@ use crate::binding::query::advice::Advisor;
 use crate::binding::query::{self, results};
 use crate::cache::keys::Key;
 use crate::query::report::{List, Stats};
-use crate::query::settings::Scope;
+use crate::query::settings::{self as query_settings, Scope};
 
 /// What this class stores is flushed with the site, and apart from what WordPress stores.
 const GROUP: &[u8] = b"slbp";
-
-/// Keys of `$config` that are not the cache's.
-const OTHER_KEYS: &[&str] = &[
-    "asset_optimization",
-    "query_monitoring",
-    "plugin_path",
-    "plugin_url",
-    "upload_dir",
-    "upload_url",
-    "cdn_url",
-    "allowed_roots",
-    "asset_shorten_names",
-    "asset_max_size",
-    "asset_grace",
-    "database",
-    "slow_query_threshold",
-    "n_plus_one_threshold",
-    "n_plus_one_time",
-    "scope",
-];
 
 /// Caches values in memory that all workers share, and in Redis or Memcached behind it; watches what the
 /// site asks of its database.
@@ -62,7 +43,8 @@ impl PerformanceOptimizer {
         let scope = query::configure(&config.tree)?;
         let advisor = Advisor::new(&config.tree);
         let assets = HostedAssets::new(&config.tree)?;
-        Ok(Self { hosted: HostedCache::new(config, OTHER_KEYS)?, scope, advisor, assets })
+        let others = [assets_settings::KEYS, query_settings::KEYS, Advisor::KEYS].concat();
+        Ok(Self { hosted: HostedCache::new(config, &others)?, scope, advisor, assets })
     }
 
     #[php(defaults(tags = Items::empty()))]

@@ -49,6 +49,9 @@ pub struct Advisor {
 }
 
 impl Advisor {
+    /// The keys of `$config` that it reads.
+    pub const KEYS: &[&str] = &["database"];
+
     /// Takes `$config`'s word for it. Nothing is read or connected yet.
     pub fn new(config: &Value) -> Self {
         Self { database: config.get("database").cloned().unwrap_or_default() }

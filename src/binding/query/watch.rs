@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ext_php_rs::ffi::{zend_execute_data, zval};
 use ext_php_rs::types::{ZendHashTable, Zval};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::stack;
 use super::targets::{Object, Reads};
@@ -19,6 +19,7 @@ use crate::binding::convert::zend::{Elements, bytes_of};
 use crate::binding::segment;
 use crate::binding::wordpress::site;
 use crate::clock::{Clock, SystemClock};
+use crate::config::only;
 use crate::error::Result;
 use crate::query::component::{CallSite, Roots};
 use crate::query::digest::{Digest, Execution};
@@ -86,10 +87,9 @@ pub fn is_on() -> bool {
 /// # Errors
 /// A wrong value.
 pub fn configure(config: &Value) -> Result<Scope> {
-    let own = config.as_object().into_iter().flatten().filter(|(key, _)| KEYS.contains(&key.as_str()));
-    let own: Map<String, Value> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
-    let is_silent = own.keys().all(|key| key == "scope");
-    let settings = Settings::read(own.into())?;
+    let own = only(config, KEYS);
+    let is_silent = own.as_object().is_none_or(|own| own.keys().all(|key| key == "scope"));
+    let settings = Settings::read(own)?;
     if !is_silent {
         WATCH.with_borrow_mut(|watch| {
             watch.is_off = !settings.enabled;
