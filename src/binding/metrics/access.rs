@@ -18,6 +18,7 @@ use crate::binding::wordpress::options::HostOptions;
 use crate::binding::wordpress::request::Request;
 use crate::config::lax;
 use crate::error::{Error, Kind, Result};
+use crate::health;
 use crate::limiter::client::{self, ForwardedBy, Peer, TrustedProxies};
 use crate::limiter::lists;
 use crate::ports::Options;
@@ -29,9 +30,6 @@ const TOKEN: &str = "slbp.monitoring_token";
 const DIRECTIVE: &str = "slbp.monitoring_ips";
 const PROXIES_OPTION: &str = "slbp_trusted_proxies";
 const PROXIES_DIRECTIVE: &str = "slbp.trusted_proxies";
-
-/// Shorter tokens could be guessed.
-const LEAST_TOKEN: usize = 16;
 
 /// The settings that decide.
 pub struct Access {
@@ -105,17 +103,10 @@ pub fn is_administrator() -> bool {
     hooks::current_user_can("manage_options")
 }
 
-/// Hashes are compared, so that the time it takes says nothing about the token.
+/// A token that is too short to be one lets nobody in.
 fn has_token(authorization: Option<&str>) -> bool {
-    let token = ini::text(TOKEN).filter(|token| token.len() >= LEAST_TOKEN);
-    let given = authorization.and_then(|header| header.trim().split_once(' '));
-    match (token, given) {
-        (Some(token), Some((scheme, given))) => {
-            scheme.eq_ignore_ascii_case("bearer")
-                && blake3::hash(token.as_bytes()) == blake3::hash(given.trim().as_bytes())
-        }
-        _ => false,
-    }
+    let access = health::access::Access::default().with_token(TOKEN, ini::text(TOKEN).as_deref());
+    access.is_ok_and(|access| access.admits_bearer(authorization))
 }
 
 fn of_ini(directive: &str) -> Result<Vec<IpNet>> {
