@@ -279,16 +279,11 @@ impl<'s, S: Sink> Walk<'s, S> {
             if ahead.next() != Some(Token::Comma) || ahead.next() != Some(Token::Open) {
                 return;
             }
-            let mut depth = 1_u32;
-            while depth > 0 {
-                match ahead.next() {
-                    Some(Token::Open) => depth += 1,
-                    Some(Token::Close) => depth -= 1,
-                    Some(Token::Literal(literal)) => self.literals.add(literal),
-                    Some(_) => {}
-                    None => break,
+            ahead.pass_group(|token| {
+                if let Token::Literal(literal) = token {
+                    self.literals.add(literal);
                 }
-            }
+            });
             self.lexer = ahead;
         }
     }

@@ -47,6 +47,20 @@ impl<'s> Lexer<'s> {
         self.rest
     }
 
+    /// Passes over what is in a parenthesis that was just opened, and its end; `see` gets each token
+    /// between.
+    pub fn pass_group(&mut self, mut see: impl FnMut(Token<'s>)) {
+        let mut depth = 1_u32;
+        while depth > 0 {
+            match self.next() {
+                Some(Token::Open) => depth += 1,
+                Some(Token::Close) => depth -= 1,
+                Some(token) => see(token),
+                None => break,
+            }
+        }
+    }
+
     fn byte(&self, at: usize) -> u8 {
         self.rest.get(at).copied().unwrap_or(0)
     }

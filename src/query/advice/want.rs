@@ -321,15 +321,7 @@ impl<'s> Reader<'s> {
         if ahead.next() != Some(Token::Open) {
             return;
         }
-        let mut depth = 1_u32;
-        while depth > 0 {
-            match ahead.next() {
-                Some(Token::Open) => depth += 1,
-                Some(Token::Close) => depth -= 1,
-                Some(_) => {}
-                None => break,
-            }
-        }
+        ahead.pass_group(|_| ());
         self.lexer = ahead;
     }
 }
