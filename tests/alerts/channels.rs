@@ -71,6 +71,14 @@ fn certificates() -> &'static Path {
     FOLDER.get_or_init(make).path()
 }
 
+/// Trusts whoever made the certificates.
+fn trusting(certificates: &Path) -> Policy {
+    Policy {
+        ca: Some(certificates.join("ca.pem")),
+        ..Policy::short(Duration::from_secs(20), Reach::Anywhere)
+    }
+}
+
 /// A receiver over TLS; every request comes out of the channel as head and body.
 fn receiver(certificates: &Path, status: &'static str) -> (String, Incoming<(String, String)>) {
     use rustls::pki_types::pem::PemObject;
@@ -120,11 +128,7 @@ fn a_webhook_gets_alertmanager_s_envelope_the_flat_keys_and_a_signature() {
     let (url, told) = receiver(certificates, "200 OK");
     let clock = ManualClock::at(Timestamp::from_secs(START));
     let mails = Mails::default();
-    let policy = Policy {
-        ca: Some(certificates.join("ca.pem")),
-        ..Policy::short(Duration::from_secs(20), Reach::Anywhere)
-    };
-    let post = Post::under(&policy, &mails, Some(Secret::new("s3cret")), &clock).unwrap();
+    let post = Post::under(&trusting(certificates), &mails, Some(Secret::new("s3cret")), &clock).unwrap();
     let hook = Receiver::Webhook(Url::parse("url", &url).unwrap());
     assert_eq!(
         post.deliver(&hook, &notice(Phase::Firing, Timestamp::from_secs(START - 60))),
@@ -205,11 +209,7 @@ fn failures_say_why_and_for_how_long_without_the_address() {
     let certificates = certificates();
     let (url, _told) = receiver(certificates, "429 Slow Down\r\nRetry-After: 90");
     let mails = Mails::default();
-    let policy = Policy {
-        ca: Some(certificates.join("ca.pem")),
-        ..Policy::short(Duration::from_secs(20), Reach::Anywhere)
-    };
-    let post = Post::under(&policy, &mails, None, &SystemClock).unwrap();
+    let post = Post::under(&trusting(certificates), &mails, None, &SystemClock).unwrap();
     let hook = Receiver::Slack(Url::parse("url", &url).unwrap());
     let outcome = post.deliver(&hook, &notice(Phase::Firing, Timestamp::from_secs(START)));
     let expected =
@@ -228,11 +228,7 @@ fn slack_gets_its_own_shape() {
     let certificates = certificates();
     let (url, told) = receiver(certificates, "200 OK");
     let mails = Mails::default();
-    let policy = Policy {
-        ca: Some(certificates.join("ca.pem")),
-        ..Policy::short(Duration::from_secs(20), Reach::Anywhere)
-    };
-    let post = Post::under(&policy, &mails, None, &SystemClock).unwrap();
+    let post = Post::under(&trusting(certificates), &mails, None, &SystemClock).unwrap();
     let hook = Receiver::Slack(Url::parse("url", &url).unwrap());
     for (phase, colour) in [(Phase::Firing, "danger"), (Phase::Resolved, "good")] {
         assert_eq!(post.deliver(&hook, &notice(phase, Timestamp::from_secs(START))), Outcome::Delivered);
