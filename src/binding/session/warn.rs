@@ -80,7 +80,9 @@ pub fn hide_passwords() {
 
 /// Gives the module back what it had, unless the directive was changed meanwhile.
 pub fn restore_save_path() {
-    let (Some(shown), Some(place)) = (SHOWN.take(), symbols::save_path()) else { return };
+    // Every request ends here, and hardly any has something to give back.
+    let Some(shown) = SHOWN.take() else { return };
+    let Some(place) = symbols::save_path() else { return };
     // SAFETY: as in `hide_passwords`; the directive still has its string, or the place would not hold ours.
     unsafe {
         if *place == shown.ours {
