@@ -181,7 +181,8 @@ impl Watch {
             }
             Reads::TextAndValues(at) => {
                 if let Some(sql) = text(call.frame, at) {
-                    self.count(call, sql, bound(scan(sql), call.frame, at + 1).unwrap_or_else(|| scan(sql)));
+                    let shape = scan(sql);
+                    self.count(call, sql, bound(shape, call.frame, at + 1).unwrap_or(shape));
                 }
             }
             Reads::Prepared(at) => {
@@ -196,8 +197,8 @@ impl Watch {
             }
             Reads::Statement(object, values) => {
                 let known = handle(call.frame, object).and_then(|statement| self.statements.get(&statement));
-                let sql = known.cloned().unwrap_or_else(|| Rc::from(UNKNOWN_STATEMENT));
-                self.count_bound(call, &sql, values);
+                let known = known.cloned();
+                self.count_bound(call, known.as_deref().unwrap_or(UNKNOWN_STATEMENT), values);
             }
             Reads::QueryString => {
                 let sql = query_string(call.frame);
