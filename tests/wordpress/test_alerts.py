@@ -225,7 +225,7 @@ def test_site_health_and_the_command_line_see_the_same(watched, receiver):
     told(receiver, watched, 1)
 
     assert watched.php("echo slbp_test_alerts()['status'];") == "critical"
-    assert NAME in watched.php("echo json_encode(slbp_alerts()->check_alerts()['states']);")
+    assert NAME in watched.php("echo json_encode(slbp_monitoring_manager()->check_alerts()['states']);")
     assert len(receiver.bodies) == 1, "the command line with a segment of its own tells nobody again"
 
 

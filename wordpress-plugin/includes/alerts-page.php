@@ -53,7 +53,7 @@ function slbp_do_with_alerts( string $button ): array {
  * The form's silence.
  */
 function slbp_silence_as_asked(): array {
-	$done = (bool) slbp_alerts()?->silence_alert( slbp_alerts_field( 'alert' ), absint( $_POST['seconds'] ?? 0 ), slbp_alerts_field( 'comment' ) );
+	$done = (bool) slbp_monitoring_manager()?->silence_alert( slbp_alerts_field( 'alert' ), absint( $_POST['seconds'] ?? 0 ), slbp_alerts_field( 'comment' ) );
 	return array( $done, $done ? __( 'Saved.', 'slbp' ) : __( 'The silence could not be kept.', 'slbp' ) );
 }
 
@@ -61,7 +61,7 @@ function slbp_silence_as_asked(): array {
  * The form's test message.
  */
 function slbp_test_as_asked(): array {
-	$answer = (array) slbp_alerts()?->test_notification( slbp_alerts_field( 'channel' ), slbp_alerts_field( 'target' ) );
+	$answer = (array) slbp_monitoring_manager()?->test_notification( slbp_alerts_field( 'channel' ), slbp_alerts_field( 'target' ) );
 	return array( (bool) ( $answer['success'] ?? false ), (string) ( $answer['message'] ?? '' ) );
 }
 
@@ -78,7 +78,7 @@ function slbp_alerts_field( string $name ): string {
 function slbp_show_alerts_page(): void {
 	echo '<div class="wrap"><h1>' . esc_html( get_admin_page_title() ) . '</h1>';
 	slbp_show_what_alerts_said();
-	if ( null === slbp_alerts() ) {
+	if ( null === slbp_monitoring_manager() ) {
 		wp_admin_notice( esc_html__( 'Alerts are off; the log says why.', 'slbp' ), array( 'type' => 'error' ) );
 	} else {
 		$now = slbp_alerts_now( 20 );

@@ -6,22 +6,6 @@
  */
 
 /**
- * The component that looks, or null when its settings cannot be used; the log says why.
- */
-function slbp_alerts(): ?SLBP_Monitoring_Manager {
-	static $alerts = false;
-	if ( false === $alerts ) {
-		try {
-			$alerts = SLBP_Plugin::get_instance()->get_monitoring_manager();
-		} catch ( SLBP_Exception $exception ) {
-			error_log( 'SLBP: alerts are off: ' . $exception->getMessage() );
-			$alerts = null;
-		}
-	}
-	return $alerts;
-}
-
-/**
  * On shutdown, the last thing of a request: once in slbp.alert_interval seconds one looks, when its visitor has the
  * answer. Where the answer cannot be sent first, cron looks.
  */
@@ -40,7 +24,7 @@ function slbp_look_at_alerts_when_due(): void {
  * On slbp_check_alerts, and where an administrator or the command line asks for it.
  */
 function slbp_look_at_alerts(): array {
-	return slbp_alerts()?->check_alerts() ?? array();
+	return slbp_monitoring_manager()?->check_alerts() ?? array();
 }
 
 /**
@@ -64,22 +48,15 @@ function slbp_unschedule_alerts(): void {
  * On rest_api_init.
  */
 function slbp_register_alert_routes(): void {
-	slbp_register_rest_route( '/alerts', 'GET', 'slbp_may_see_alerts', static fn( $request ) => slbp_answer_from_alerts( 'get_alerts', $request ) );
+	slbp_register_rest_route( '/alerts', 'GET', 'slbp_may_see_metrics', static fn( $request ) => slbp_answer_from_alerts( 'get_alerts', $request ) );
 	slbp_register_rest_route( '/alerts/config', 'GET, POST, DELETE', 'slbp_can_manage', static fn( $request ) => slbp_answer_from_alerts( 'manage_alert_config', $request ) );
-}
-
-/**
- * Whoever may see metrics.
- */
-function slbp_may_see_alerts( WP_REST_Request $request ): bool {
-	return (bool) slbp_alerts()?->check_monitoring_permissions( $request );
 }
 
 /**
  * Hands the request to a method of the component.
  */
 function slbp_answer_from_alerts( string $method, WP_REST_Request $request ): mixed {
-	return slbp_alerts()?->$method( $request ) ?? new WP_Error( 'slbp_alerts_off', __( 'Alerts are off; the log says why.', 'slbp' ), array( 'status' => 503 ) );
+	return slbp_monitoring_manager()?->$method( $request ) ?? new WP_Error( 'slbp_alerts_off', __( 'Alerts are off; the log says why.', 'slbp' ), array( 'status' => 503 ) );
 }
 
 /**
@@ -90,7 +67,7 @@ function slbp_alerts_now( int $history = 0 ): array {
 	if ( $history > 0 ) {
 		$request->set_param( 'history', $history );
 	}
-	return (array) slbp_alerts()?->get_alerts( $request )->get_data();
+	return (array) slbp_monitoring_manager()?->get_alerts( $request )->get_data();
 }
 
 /**

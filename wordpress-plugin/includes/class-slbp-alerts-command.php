@@ -48,7 +48,7 @@ class SLBP_Alerts_Command {
 	 */
 	public function silence( array $arguments, array $options ): void {
 		list( $alert, $seconds ) = $arguments;
-		$done = $this->attempt( static fn() => slbp_alerts()?->silence_alert( $alert, $seconds, (string) ( $options['comment'] ?? '' ) ) );
+		$done = $this->attempt( static fn() => slbp_monitoring_manager()?->silence_alert( $alert, $seconds, (string) ( $options['comment'] ?? '' ) ) );
 		$done ? WP_CLI::success( 'Saved.' ) : WP_CLI::error( 'The silence could not be kept.' );
 	}
 
@@ -64,7 +64,7 @@ class SLBP_Alerts_Command {
 	 * : An e-mail address, or an https:// address.
 	 */
 	public function test( array $arguments ): void {
-		$answer = $this->attempt( static fn() => slbp_alerts()?->test_notification( ...$arguments ) );
+		$answer = $this->attempt( static fn() => slbp_monitoring_manager()?->test_notification( ...$arguments ) );
 		empty( $answer['success'] ) ? WP_CLI::error( (string) ( $answer['message'] ?? 'Alerts are off.' ) ) : WP_CLI::success( $answer['message'] );
 	}
 
